@@ -1,0 +1,57 @@
+# Every target runs in a virtual environment of the project's own; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+ROOT ?= runs
+SWEEP ?= bert_vs_gpt
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart sweep plots check test test-all bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## install the suite into $(VENV), with pinned versions
+
+quickstart: $(VENV)/.installed ## train the default sweep, fit, draw, write the report (minutes)
+	$(BIN)/scaling run quickstart --root $(ROOT)
+	$(BIN)/scaling report $(ROOT)/quickstart
+
+sweep: $(VENV)/.installed ## train a sweep and report on it: make sweep SWEEP=bert_vs_gpt
+	$(BIN)/scaling run $(SWEEP) --root $(ROOT)
+	$(BIN)/scaling report $(ROOT)/$(notdir $(basename $(SWEEP)))
+
+plots: $(VENV)/.installed ## draw the figures of a sweep again: make plots SWEEP=quickstart
+	$(BIN)/scaling plot $(ROOT)/$(notdir $(basename $(SWEEP)))
+
+check: $(VENV)/.installed-dev ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(VENV)/.installed-dev ## the tests that take minutes together
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: $(VENV)/.installed-dev ## every test, the slow ones too
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.installed-dev ## speed against peers, as ratios measured in one run
+	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done
+
+clean: ## remove caches and builds; runs and the virtual environment stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11, which the suite needs: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) -e ".[dev]"
+	@touch $@

@@ -1,0 +1,98 @@
+"""`scaling fit`: a law per group, with intervals, flags and how they were made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from analysis.commands.source import (
+    Columns,
+    find_source,
+    groups_of,
+    json_option,
+    open_table,
+    source_options,
+)
+
+if TYPE_CHECKING:
+    from analysis.result import FitResult
+    from analysis.table import Table
+
+LAWS = ("chinchilla", "tied", "kaplan", "compute", "data_constrained", "broken_power")
+
+EPILOG = """\b
+Examples:
+  scaling fit runs/quickstart
+  scaling fit quickstart --n params_non_embedding --c train_flops_6nd
+  scaling fit table.csv --n N --d D --loss loss --law tied --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@source_options
+@click.option("--law", type=click.Choice(LAWS), default="chinchilla", show_default=True)
+@click.option(
+    "--objective", type=click.Choice(["huber", "l1", "ls"]), default="huber", show_default=True,
+    help="What is summed over the residuals of log loss.",
+)  # fmt: skip
+@click.option(
+    "--n-boot", type=click.IntRange(min=0), default=1000, show_default=True,
+    help="Bootstrap draws behind the intervals; 0 leaves the intervals out.",
+)  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@json_option
+def fit(
+    source: str,
+    root: Path,
+    columns: Columns,
+    law: str,
+    objective: str,
+    n_boot: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Fit a scaling law to the runs of SOURCE, each group by itself.
+
+    SOURCE is the folder of a sweep, a sweep's name, or a CSV with columns for N, D and loss.
+    """
+    table = open_table(find_source(source, root), columns)
+    found, reasons = fit_groups(table, law=law, objective=objective, n_boot=n_boot, seed=seed)
+    if as_json:
+        fits = {group: result.to_dict() for group, result in found.items()}
+        print(json.dumps({"fits": fits, "not_fitted": reasons}, indent=1))
+        return
+    for group, result in found.items():
+        print(f"== {group} ==\n{result.summary()}\n")
+    for group, reason in reasons.items():
+        print(f"== {group} ==\nnot fitted: {reason}\n")
+    for note in table.notes:
+        print(f"note: {note}")
+
+
+def fit_groups(
+    table: Table, *, law: str = "chinchilla", objective: str = "huber", n_boot: int, seed: int
+) -> tuple[dict[str, FitResult], dict[str, str]]:
+    """Group -> fit, and group -> why there is none.
+
+    Raises:
+        AnalysisError: no group could be fitted.
+    """
+    from analysis.errors import AnalysisError
+    from analysis.fit import fit_law
+
+    found: dict[str, FitResult] = {}
+    reasons: dict[str, str] = {}
+    for group, part in groups_of(table).items():
+        try:
+            found[group] = fit_law(
+                part, law, objective=objective,  # type: ignore[arg-type]
+                intervals="bootstrap" if n_boot else None, n_boot=n_boot or 1000, seed=seed,
+            )  # fmt: skip
+        except AnalysisError as error:
+            reasons[group] = str(error)
+    if not found:
+        raise AnalysisError("; ".join(dict.fromkeys(reasons.values())))
+    return found, reasons

@@ -1,0 +1,160 @@
+"""What all commands share: SOURCE, the columns of a CSV, and how a table is opened from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from analysis.table import Table
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Below this the ends of a 95 % interval rest on two or three draws.
+MIN_BOOT = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """The user's choice of columns and rows; None leaves a role to be recognised by name."""
+
+    by: str | None
+    n: str | None
+    d: str | None
+    c: str | None
+    loss: str | None
+    where: tuple[str, ...]
+
+
+def source_options(command: Command) -> Command:
+    """SOURCE, --root, and the columns: they arrive as `source`, `root`, `columns`."""
+
+    def call(*, by: str | None, n: str | None, d: str | None, c: str | None, loss: str | None,
+             where: tuple[str, ...], **others: Any) -> Any:  # fmt: skip
+        return command(columns=Columns(by=by, n=n, d=d, c=c, loss=loss, where=where), **others)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    wrapped: Any = call
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]
+
+
+_OPTIONS = (
+    click.argument("source"),
+    click.option(
+        "--root", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"),
+        envvar="SCALING_ROOT", show_default=True,
+        help="Where a sweep given by its bare name lies.",
+    ),
+    click.option("--by", "--group", metavar="COL",
+                 help="Column of the groups; several joined by a comma.  [default: the arms]"),
+    click.option("--n", metavar="COL", help="Column of N, such as params_non_embedding."),
+    click.option("--d", metavar="COL", help="Column of D, the training tokens."),
+    click.option("--c", metavar="COL", help="Column of C, the FLOPs, such as train_flops_6nd."),
+    click.option("--loss", metavar="COL",
+                 help="Column or term of the loss, or bits_per_byte.  [default: the token loss]"),
+    click.option("--where", multiple=True, metavar="COL=VALUE",
+                 help="Only these rows of a CSV; may be given several times."),
+)  # fmt: skip
+
+
+def boot_options(command: Command) -> Command:
+    """--n-boot and --seed."""
+    command = click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")(
+        command
+    )
+    return click.option(
+        "--n-boot", type=click.IntRange(min=MIN_BOOT), default=1000, show_default=True,
+        help="Bootstrap draws behind the intervals.",
+    )(command)  # fmt: skip
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")(command)
+
+
+def find_source(source: str, root: Path) -> Path:
+    """The folder or file that SOURCE names.
+
+    Raises:
+        AnalysisError: neither it nor ROOT/SOURCE is there.
+    """
+    from analysis.errors import AnalysisError
+
+    for path in (Path(source), root / source):
+        if path.is_file() or (path / "cells.json").is_file():
+            return path
+    known = sorted(path.parent.name for path in root.glob("*/cells.json"))
+    listed = f"; {root} holds {', '.join(known)}" if known else f"; {root} holds no sweep"
+    raise AnalysisError(f"no sweep folder, sweep name or CSV {source!r}{listed}")
+
+
+def open_table(path: Path, columns: Columns) -> Table:
+    """Reads and checks the table, in the conventions that were asked for."""
+    from analysis.table import load_table
+
+    loss = columns.loss or "main"
+    roles = {role: getattr(columns, role) for role in ("n", "d", "c") if getattr(columns, role)}
+    if path.is_dir():
+        _refuse_where(columns)
+        table = load_table(path, loss=loss).with_columns(**roles)
+        return regroup(table, columns.by) if columns.by else table
+    if columns.by:
+        roles["group"] = columns.by
+    return load_table(path, columns=roles, loss=loss, where=dict(_pairs(columns.where)))
+
+
+def _refuse_where(columns: Columns) -> None:
+    from analysis.errors import AnalysisError
+
+    if columns.where:
+        raise AnalysisError("--where chooses rows of a CSV; a sweep is taken whole")
+
+
+def _pairs(where: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    from analysis.errors import AnalysisError
+
+    for text in where:
+        column, equals, value = text.partition("=")
+        if not equals:
+            raise AnalysisError(f"--where {text!r} is not COL=VALUE; write --where corpus=c4")
+        yield column, value
+
+
+def regroup(table: Table, by: str) -> Table:
+    """The runs of a sweep in the groups of column `by`; `arch` is the arm.
+
+    Raises:
+        AnalysisError: the table has no such column.
+    """
+    import dataclasses
+
+    from analysis.errors import AnalysisError
+
+    if by in ("arch", "group"):
+        return table
+    if by not in table.frame:
+        raise AnalysisError(
+            f"the table has no column {by!r} (--by); it has {', '.join(table.frame.columns)}"
+        )
+    frame = table.frame.assign(group=table.frame[by].astype(str))
+    excluded, points = table.excluded, table.curve_points
+    if by in excluded:
+        excluded = excluded.assign(group=excluded[by].astype(str))
+    if len(points):
+        group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
+        points = points.assign(group=points["run_id"].map(group_of))
+    return dataclasses.replace(table, frame=frame, excluded=excluded, curve_points=points)
+
+
+def groups_of(table: Table) -> dict[str, Table]:
+    """Each group by itself: laws are never fitted across yardsticks."""
+    if not table.groups:
+        return {"all runs": table}
+    return {str(group): table.select(group=group) for group in table.groups}

@@ -1,0 +1,230 @@
+"""Next runs: the cells (N, D) that shrink the interval of a number most for a FLOPs budget.
+
+Local optimal design by the Jacobian of the fitted law: c-optimal for one number, D-optimal for all
+parameters together, built up greedily (Atkinson, Donev & Tobias 2007, Optimum Experimental
+Designs, chapters 9-12). Runs of one size share an error where the fit found one, so that more
+tokens at a size that is there already count for less than a new size.
+
+Array axes: n runs, P free parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.design import ALL, Design
+from analysis.errors import AnalysisError
+from analysis.flops_rule import flops_rule
+from analysis.laws import LAWS
+from analysis.laws.law import Floats, Law
+from analysis.profile import quantities
+from analysis.result import FitResult
+from analysis.sweep_text import sweep_texts
+from analysis.table import Table
+from analysis.values import Flag
+
+MAX_CELLS = 12
+# Tokens per parameter that are tried, per size. They stay within those of the table: a design by
+# the law alone would go to where no law holds, such as runs that end in their warm-up.
+_RATIOS = 16
+# N and D within this of a run that is there: it would be the same run again.
+_SAME = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextRuns:
+    """The chosen cells in the order of their choice.
+
+    Attributes:
+        cells: size (where the table names sizes), params, train_tokens, train_flops, and
+            standard_error: of the number after this cell and those above it.
+        quantity: the number whose interval shrinks; "all" for the parameters together, where the
+            standard errors are their geometric mean over that of today.
+        on_log: the number is a scale, its standard error is of its logarithm.
+        standard_error_before, standard_error_after: predicted by the law, today and at the end.
+        budget_flops, spent_flops: of the new runs.
+    """
+
+    cells: pd.DataFrame
+    quantity: str
+    on_log: bool
+    standard_error_before: float
+    standard_error_after: float
+    budget_flops: float
+    spent_flops: float
+    columns: dict[str, str]
+    flags: tuple[Flag, ...]
+
+    def sweep_files(self, parameters: Mapping[str, object], *, name: str) -> dict[str, str]:
+        """W&B grid sweeps that train the cells: file name -> YAML.
+
+        A grid is a product, so there is one file per set of token counts that sizes share.
+
+        Args:
+            parameters: the fixed parameters of the sweep, such as corpus, tokenizer, seq_len and
+                arch; lists are axes of the grid.
+        Raises:
+            AnalysisError: the table does not name its sizes.
+        """
+        if "size" not in self.cells:
+            raise AnalysisError(
+                "the table does not name its sizes; give sizes={name: params} to next_runs"
+            )
+        tokens_of = {
+            str(size): [int(tokens) for tokens in sorted(some)]
+            for size, some in self.cells.groupby("size", sort=False)["train_tokens"]
+        }
+        return sweep_texts(tokens_of, parameters, name=name)
+
+
+def next_runs(
+    fit: FitResult,
+    table: Table,
+    budget_flops: float,
+    *,
+    quantity: str = "a",
+    sizes: Mapping[str, float] | None = None,
+    max_cells: int = MAX_CELLS,
+) -> NextRuns:
+    """Chooses cells for `budget_flops` in total.
+
+    Args:
+        fit: a law in N and D, fitted to `table`.
+        quantity: a parameter or derived number of the law, or "all".
+        sizes: name -> params in the fit's convention of N; None takes the sizes of the table.
+    Raises:
+        AnalysisError: the law has no such number or no N and D, the fit cannot say how sure it
+            is, or no cell is affordable.
+    """
+    law = LAWS[fit.law]
+    _check(fit, law, quantity, budget_flops)
+    named = dict(sizes) if sizes else _sizes_of(table)
+    design = Design(fit, law, quantity)
+    candidates = _candidates(table, named, budget_flops, flops_rule(table))
+    slopes = design.slopes(candidates["params"], candidates["train_tokens"])
+    cost = candidates["train_flops"].to_numpy(dtype=float)
+    size_of = design.size_of(candidates["params"].to_numpy(dtype=float))
+    runs = [
+        _greedy(design, slopes, size_of, cost, budget_flops, max_cells, per_flop=per_flop)
+        for per_flop in (True, False)
+    ]
+    picked, errors = min(runs, key=lambda run: run[1][-1] if run[1] else np.inf)
+    cells = candidates.iloc[picked].reset_index(drop=True).assign(standard_error=errors)
+    return NextRuns(
+        cells=cells, quantity=quantity, on_log=design.on_log,
+        standard_error_before=design.before, standard_error_after=errors[-1],
+        budget_flops=budget_flops, spent_flops=float(cells["train_flops"].sum()),
+        columns=table.columns, flags=_flags(fit, table, cells),
+    )  # fmt: skip
+
+
+def _check(fit: FitResult, law: Law, quantity: str, budget_flops: float) -> None:
+    fit.raise_for_status()
+    if not {"n", "d"} <= set(law.axes) or "u" in law.axes:
+        raise AnalysisError(f"the {fit.law} law is not in N and D alone; plan with chinchilla")
+    known = [q.name for q in quantities(law)]
+    if quantity != ALL and quantity not in known:
+        raise AnalysisError(
+            f"quantity={quantity!r} is no number of the {fit.law} law; it has "
+            f"{', '.join(known)}, or {ALL}"
+        )
+    if not fit.noise:
+        raise AnalysisError(
+            f"{fit.n_runs} runs for {len(law.parameters)} parameters leave no noise to plan by; "
+            "add any run first"
+        )
+    if not (np.isfinite(budget_flops) and budget_flops > 0):
+        raise AnalysisError(f"budget_flops={budget_flops} must be finite and positive")
+
+
+def _sizes_of(table: Table) -> dict[str, float]:
+    """Names of the sizes and their N; the number itself where the table has no names."""
+    frame = table.frame
+    if "size" in frame:
+        by_name = frame.groupby("size")[table.columns["n"]].median()
+        return {str(name): float(n) for name, n in by_name.items()}
+    return {f"{n:g}": float(n) for n in np.unique(table.values("n"))}
+
+
+def _candidates(
+    table: Table,
+    sizes: Mapping[str, float],
+    budget_flops: float,
+    rule: Callable[[Floats, Floats], Floats] | None,
+) -> pd.DataFrame:
+    """Affordable cells that are not there yet."""
+    n, d = table.values("n"), table.values("d")
+    ratios = np.geomspace((d / n).min(), (d / n).max(), _RATIOS)
+    rows = [(name, size, size * ratio) for name, size in sizes.items() for ratio in ratios]
+    frame = pd.DataFrame(rows, columns=["size", "params", "train_tokens"])
+    params, tokens = frame["params"].to_numpy(), frame["train_tokens"].to_numpy()
+    flops = 6 * params * tokens if rule is None else rule(params, tokens)
+    near = np.abs(np.log(params[:, None] / n)) + np.abs(np.log(tokens[:, None] / d)) < _SAME
+    keep = (flops <= budget_flops) & ~near.any(axis=1)
+    if not keep.any():
+        raise AnalysisError(
+            f"no cell costs less than {budget_flops:.3g} FLOPs; the cheapest costs "
+            f"{flops.min():.3g}: raise the budget"
+        )
+    frame = frame.assign(train_flops=flops).iloc[np.flatnonzero(keep)].reset_index(drop=True)
+    return frame if "size" in table.frame or sizes else frame.drop(columns="size")
+
+
+def _greedy(
+    design: Design,
+    slopes: Floats,
+    size_of: NDArray[np.intp],
+    cost: Floats,
+    budget_flops: float,
+    max_cells: int,
+    *,
+    per_flop: bool,
+) -> tuple[list[int], list[float]]:
+    """Adds the cell that shrinks the error most, per FLOP or as such, while it is affordable."""
+    picked: list[int] = []
+    errors: list[float] = []
+    left, error = budget_flops, design.before
+    known, clusters = design.used_slopes, design.clusters
+    while len(picked) < max_cells:
+        open_cells = [i for i in np.flatnonzero(cost <= left) if i not in picked]
+        if not open_cells:
+            break
+        after = np.array([
+            design.error(np.vstack([known, slopes[i]]), np.append(clusters, size_of[i]))
+            for i in open_cells
+        ])  # fmt: skip
+        gain = np.log(error / np.maximum(after, 1e-300))
+        best = int((gain / cost[open_cells] if per_flop else gain).argmax())
+        chosen, error = open_cells[best], float(after[best])
+        picked.append(int(chosen))
+        errors.append(error)
+        left -= cost[chosen]
+        known = np.vstack([known, slopes[chosen]])
+        clusters = np.append(clusters, size_of[chosen])
+    return picked, errors
+
+
+def _flags(fit: FitResult, table: Table, cells: pd.DataFrame) -> tuple[Flag, ...]:
+    flags = [Flag(
+        code="local_design", severity="note",
+        message="the cells are best if the fitted law holds; a wrong law wants runs where laws "
+        "differ",
+    )]  # fmt: skip
+    dearest = table.values("c").max()
+    beyond = int((cells["train_flops"] > dearest).sum())
+    if beyond:
+        flags.append(Flag(
+            code="beyond_the_table", severity="note",
+            message=f"{beyond} cells spend more than the dearest run so far ({dearest:.3g} FLOPs)",
+        ))  # fmt: skip
+    if fit.status != "ok":
+        codes = ", ".join(sorted({flag.code for flag in fit.flags if flag.severity == "warning"}))
+        flags.append(Flag(
+            code="fit_flagged", message=f"the fit behind the plan is flagged ({codes})",
+        ))  # fmt: skip
+    return tuple(flags)

@@ -1,0 +1,196 @@
+"""Reads record.json files, alone or through a sweep's cells.json, into canonical columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import AnalysisError
+from analysis.raw_table import RawTable, labels_for
+
+SCHEMA_VERSION = 1
+
+
+def read_sweep(folder: Path, *, loss: str) -> RawTable:
+    """Reads the cells of `runs/<sweep>/` and the records under `runs/cells/`.
+
+    Raises:
+        AnalysisError: there is no cells.json, or it is not of this schema.
+    """
+    listing = folder / "cells.json"
+    if not listing.is_file():
+        raise AnalysisError(
+            f"{folder} has no cells.json; give the folder of a sweep, such as runs/NAME"
+        )
+    content = _read_json(listing)
+    if content.get("schema_version") != 1:
+        raise AnalysisError(
+            f"{listing} is of schema version {content.get('schema_version')!r}; this suite reads 1"
+        )
+    sweep = content.get("sweep", folder.name)
+    rows, points = [], []
+    for cell in content["cells"]:
+        row, curve = _read_cell(cell, folder.parent / "cells", loss)
+        rows.append({"sweep": sweep, **row})
+        points.extend(curve)
+    return _raw(rows, points, loss=loss, source=str(folder), n_read=len(content["cells"]))
+
+
+def read_records(records: Sequence[Any], *, loss: str) -> RawTable:
+    """Reads records: dicts of RunRecord's JSON form, or objects with `to_dict`."""
+    rows, points = [], []
+    for record in records:
+        content = record if isinstance(record, dict) else record.to_dict()
+        row, curve = _row(content, loss)
+        rows.append(row)
+        points.extend(curve)
+    if not rows:
+        raise AnalysisError("no records; a table needs at least one run")
+    return _raw(rows, points, loss=loss, source="records", n_read=len(rows))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise AnalysisError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise AnalysisError(f"{path} holds {type(content).__name__}; an object is expected")
+    return content
+
+
+def _read_cell(
+    cell: dict[str, Any], store: Path, loss: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    labels = cell.get("labels") or {}
+    known = {"run_id": cell.get("run_id") or f"cell {labels}"}
+    known |= {"group": labels.get("arch"), "size": labels.get("size"), "seed": labels.get("seed")}
+    budget = labels.get("train_flops")
+    known |= {"budget_flops": float(budget) if budget is not None else None}
+    if cell.get("excluded"):
+        return {**known, "reason": f"excluded by the sweep: {cell['excluded']}"}, []
+    path = store / str(cell["run_id"]) / "record.json"
+    if not path.is_file():
+        return {**known, "reason": "no record yet"}, []
+    row, points = _row(_read_json(path), loss)
+    fill = {name: value for name, value in known.items() if row.get(name) is None}
+    return {**row, **fill}, points
+
+
+def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One record as canonical columns, and its curve."""
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise AnalysisError(
+            f"record {record.get('run_id')} is of schema version {version!r}; "
+            f"this suite reads {SCHEMA_VERSION}"
+        )
+    spec = record["spec"]
+    # The main term of the objective, and what it measures there.
+    yardsticks = record.get("yardsticks") or {str(spec["objective"]): str(spec["objective"])}
+    term = next(iter(yardsticks)) if loss in ("main", "bits_per_byte") else loss
+    kind = yardsticks.get(term, term)
+    token_loss = record["losses"].get(term)
+    row = {
+        "run_id": record["run_id"],
+        "group": spec["arch"],
+        "seed": spec.get("seed", 0),
+        "status": record["status"],
+        "objective": spec["objective"],
+        "peak_lr": spec["peak_lr"],
+        "train_tokens": spec["train_tokens"],
+        **{name: record[name] for name in (
+            "params_total", "params_non_embedding", "train_flops", "train_flops_6nd",
+            "tokens_predicted", "bits_per_byte", "bits_per_byte_kind",
+            "bits_per_byte_standard_error",
+        )},
+        "loss_nats": token_loss and token_loss["nats_per_target"],
+        "loss_standard_error": token_loss and token_loss["standard_error"],
+        "unigram_nats": token_loss and token_loss.get("unigram_nats_per_target"),
+        "loss_kind": "bits_per_byte" if loss == "bits_per_byte" else kind,
+        "unique_tokens": record["tokens_unique"],
+        "text": spec["corpus_fingerprint"],
+        "tokenizer": spec["tokenizer_fingerprint"],
+        "reason": _reason(record, token_loss, term, loss),
+    }  # fmt: skip
+    shared = {k: row[k] for k in ("run_id", "group", "params_total", "params_non_embedding")}
+    points = [
+        {**shared, "loss_kind": kind, "train_tokens": point["tokens"],
+         "train_flops": point["train_flops"], "split": point["split"], "term": point["term"],
+         "loss_nats": point["nats_per_target"], "learning_rate": point["learning_rate"]}
+        for point in record["curve"]
+        if record["status"] == "done" and point["term"] == term
+    ]  # fmt: skip
+    return row, points
+
+
+def _reason(record: dict[str, Any], token_loss: dict[str, Any] | None, term: str, loss: str) -> str:
+    """Why the run may not enter a fit; empty if it may."""
+    if record["status"] != "done":
+        return f"status {record['status']}: {record.get('reason')}"
+    if token_loss is None:
+        return f"the record has no loss term {term!r}; it has {', '.join(record['losses'])}"
+    if loss == "bits_per_byte" and record["bits_per_byte"] is None:
+        why = record.get("missing", {}).get("bits_per_byte", "no reason given")
+        return f"bits_per_byte is missing: {why}"
+    nats, unigram = token_loss["nats_per_target"], token_loss.get("unigram_nats_per_target")
+    if unigram is not None and nats >= unigram:
+        return f"the run does not beat the unigram code ({nats:.4g} against {unigram:.4g} nats)"
+    return ""
+
+
+def _raw(
+    rows: list[dict[str, Any]],
+    points: Iterable[dict[str, Any]],
+    *,
+    loss: str,
+    source: str,
+    n_read: int,
+) -> RawTable:
+    frame = pd.DataFrame(rows)
+    for name in ("loss_kind", "text", "tokenizer"):
+        if name not in frame:
+            frame[name] = None
+    frame = _mark_texts(frame, loss).dropna(axis="columns", how="all")
+    frame["reason"] = frame["reason"].fillna("")
+    loss_column = "bits_per_byte" if loss == "bits_per_byte" else "loss_nats"
+    error_column = {"bits_per_byte": "bits_per_byte_standard_error"}.get(
+        loss_column, "loss_standard_error"
+    )
+    if loss_column not in frame:
+        reasons = "; ".join(sorted(set(frame["reason"])))
+        raise AnalysisError(f"{source}: no run has {loss_column}: {reasons or 'all are missing'}")
+    columns = {"n": "params_total", "d": "train_tokens", "c": "train_flops", "loss": loss_column}
+    if error_column in frame:
+        columns["loss_standard_error"] = error_column
+    return RawTable(
+        frame=frame,
+        columns=columns,
+        labels=labels_for(columns, frame),
+        notes=_bound_note(frame, loss),
+        provenance={"source": source, "rows": n_read},
+        curve_points=pd.DataFrame(points),
+    )
+
+
+def _mark_texts(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
+    """Losses of different texts, or nats of different tokenizers, are different yardsticks."""
+    identities = ["text"] if loss == "bits_per_byte" else ["text", "tokenizer"]
+    kind = frame["loss_kind"].copy()
+    for name in identities:
+        if frame[name].nunique() > 1:
+            kind = kind.where(frame[name].isna(), kind + f", {name} " + frame[name].astype(str))
+    return frame.assign(loss_kind=kind)
+
+
+def _bound_note(frame: pd.DataFrame, loss: str) -> tuple[str, ...]:
+    if loss != "bits_per_byte" or "bits_per_byte_kind" not in frame:
+        return ()
+    bounds = int((frame["bits_per_byte_kind"] == "upper_bound").sum())
+    if not bounds:
+        return ()
+    return (f"the bits per byte of {bounds} runs are upper bounds (any-order), to be read as <=",)

@@ -1,0 +1,213 @@
+"""Study: everything that a report of one table holds, each part a result or the reason for none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.agreement import PROFILE_METHODS, AgreementResult, agreement, law_name, profile_name
+from analysis.compare import compare
+from analysis.comparison import Comparison
+from analysis.errors import AnalysisError
+from analysis.flops_rule import flops_rule
+from analysis.frontier import FrontierResult, frontier
+from analysis.holdout import HoldoutResult, holdout
+from analysis.isoflop_result import IsoflopResult
+from analysis.next_runs import NextRuns, next_runs
+from analysis.result import FitResult
+from analysis.sensitivity import SensitivityResult, sensitivity_of_comparison
+from analysis.style import Mark, arm_marks
+from analysis.table import Table, load_table
+
+Result = TypeVar("Result")
+
+# Draws behind the intervals: the edges of a 95 % interval then move by about 3 % of its width
+# with the seed.
+N_BOOT = 1000
+# Draws for second opinions (bits per byte, other conventions), where the sign is what counts.
+_N_BOOT_CHECKS = 200
+_LAW = "chinchilla"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """The runs of one group and what was fitted to them.
+
+    Attributes:
+        agreement: the exponent of N* by every approach, with the fits behind it.
+        envelope: lower envelope of the curves as they were read, for the figure.
+        next_runs: cells that would narrow the interval of `a` most, for as many FLOPs again as
+            the dearest budget of the table took.
+        optima: N*, D* and loss of the fitted law along the budgets of the table.
+        missing: name of a part (`fit`, `isoflop`, ...) -> why it is not there.
+    """
+
+    name: str
+    table: Table
+    mark: Mark
+    agreement: AgreementResult
+    fit: FitResult | None
+    isoflop: IsoflopResult | None
+    envelope: FrontierResult | None
+    optima: pd.DataFrame | None
+    holdout: HoldoutResult | None
+    next_runs: NextRuns | None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """A table and all that was made from it.
+
+    Attributes:
+        comparison: of the arms, each in its own yardstick; None for a single arm.
+        bits: the same on bits per byte, the yardstick that arms share.
+        missing: name of a part of the whole study (`comparison`, `bits`) -> reason.
+    """
+
+    source: Path
+    table: Table
+    arms: dict[str, Arm]
+    comparison: Comparison | None
+    bits: Comparison | None
+    sensitivity: SensitivityResult | None
+    n_boot: int
+    seed: int
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def attempt(part: str, missing: dict[str, str], make: Callable[[], Result]) -> Result | None:
+    """The result, or None with the reason noted: one part that fails must not hide the others."""
+    try:
+        return make()
+    except AnalysisError as error:
+        missing[part] = str(error)
+        return None
+
+
+def make_study(
+    source: Path,
+    table: Table,
+    *,
+    reference: str | None = None,
+    n_boot: int = N_BOOT,
+    seed: int = 0,
+    with_checks: bool = True,
+) -> Study:
+    """Fits and compares the arms of a table; what cannot be made carries its reason.
+
+    Args:
+        source: the folder or file that the table was read from; bits per byte are read there.
+        reference: the arm that the others are compared with; None takes the first.
+        with_checks: also hold-out, other conventions and next runs, which no figure shows.
+    """
+    missing: dict[str, str] = {}
+    comparison = bits = checks = None
+    if len(table.groups) > 1:
+        comparison = attempt(
+            "comparison", missing,
+            lambda: compare(table, reference=reference, n_boot=n_boot, seed=seed),
+        )  # fmt: skip
+        bits = attempt("bits", missing, lambda: _compare_bits(source, table, reference, seed))
+    if comparison is not None and with_checks:
+        base = comparison
+        checks = attempt(
+            "sensitivity", missing,
+            lambda: sensitivity_of_comparison(table, base, n_boot=_N_BOOT_CHECKS),
+        )  # fmt: skip
+    return Study(
+        source=source, table=table, comparison=comparison, bits=bits, sensitivity=checks,
+        arms=_make_arms(table, comparison, n_boot=n_boot, seed=seed, with_checks=with_checks),
+        n_boot=n_boot, seed=seed, missing=missing,
+    )  # fmt: skip
+
+
+def _compare_bits(source: Path, table: Table, reference: str | None, seed: int) -> Comparison:
+    """Both arms on one yardstick: the only place where their levels may be compared."""
+    if table.columns["loss"] == "bits_per_byte":
+        raise AnalysisError("the table's loss is bits per byte already")
+    if "bits_per_byte" not in table.frame:
+        raise AnalysisError(
+            "the table has no bits per byte: levels of different losses are not compared"
+        )
+    shared = load_table(source, loss="bits_per_byte")
+    return compare(shared, reference=reference, laws=(_LAW,), n_boot=_N_BOOT_CHECKS, seed=seed)
+
+
+def _make_arms(
+    table: Table, comparison: Comparison | None, *, n_boot: int, seed: int, with_checks: bool
+) -> dict[str, Arm]:
+    """One arm per group, in order of first appearance; fits of the comparison are used again."""
+    names = table.groups or ("all runs",)
+    marks = arm_marks(names)
+    arms = {}
+    for name in names:
+        own = table.select(group=name) if table.groups else table
+        known = comparison.arms.get(name) if comparison else None
+        found = known or agreement(own, n_boot=n_boot, seed=seed)
+        arms[str(name)] = _make_arm(str(name), own, marks[name], found, with_checks=with_checks)
+    return arms
+
+
+def _make_arm(
+    name: str, table: Table, mark: Mark, found: AgreementResult, *, with_checks: bool
+) -> Arm:
+    missing: dict[str, str] = {}
+    law = found.named(law_name(_LAW))
+    fit = law.result if law and isinstance(law.result, FitResult) else None
+    if fit is None:
+        missing["fit"] = law.reason if law else "no law was fitted"
+    profiles = [found.named(profile_name(method)) for method in PROFILE_METHODS]
+    results = [x.result for x in profiles if x and isinstance(x.result, IsoflopResult)]
+    if not results:
+        # The other method is refused by the same budgets; Checks lists the reasons of both.
+        missing["isoflop"] = next(x.reason for x in profiles if x)
+    return Arm(
+        name=name, table=table, mark=mark, agreement=found, fit=fit,
+        isoflop=results[0] if results else None,
+        # The fixed validation set has no noise of its own, so readings are drawn as they are.
+        envelope=attempt("envelope", missing, lambda: frontier(table, smoothing=1, n_boot=100)),
+        optima=attempt("optima", missing, lambda: _optima(fit, table)) if fit else None,
+        holdout=attempt("holdout", missing, lambda: holdout(table)) if with_checks else None,
+        next_runs=attempt("next_runs", missing, lambda: _next(fit, table))
+        if fit and with_checks else None,
+        missing=missing,
+    )  # fmt: skip
+
+
+def _optima(fit: FitResult, table: Table) -> pd.DataFrame:
+    flops = table.values("c")
+    return optima_along(fit, table, low=flops.min() / 1.5, high=flops.max() * 1.5)
+
+
+def _next(fit: FitResult, table: Table) -> NextRuns:
+    flops = table.values("c")
+    dearest = flops[flops > 0.9 * flops.max()].sum()
+    return next_runs(fit, table, float(dearest), max_cells=4)
+
+
+def optima_along(
+    fit: FitResult, table: Table, *, low: float, high: float, steps: int = 11
+) -> pd.DataFrame:
+    """N*, D* and loss of a law in N and D along C, counted as in the table.
+
+    Returns:
+        `flops`, and for `params`, `tokens`, `loss` the value, `..._low` and `..._high`.
+    """
+    rule = flops_rule(table)
+    rows = []
+    for budget in np.geomspace(low, high, steps):
+        optimum = fit.optimal(float(budget), train_flops=rule)
+        row = {"flops": float(budget)}
+        for name in ("params", "tokens", "loss"):
+            estimate = getattr(optimum, name)
+            box = estimate.interval
+            row |= {name: estimate.value, f"{name}_low": box.low if box else np.nan,
+                    f"{name}_high": box.high if box else np.nan}  # fmt: skip
+        rows.append(row)
+    return pd.DataFrame(rows)

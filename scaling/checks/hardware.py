@@ -1,0 +1,109 @@
+"""Devices, processors, memory, and what makes training fast on them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from scaling import machine
+from scaling.checks.check import Check
+
+_LITTLE_MEMORY_BYTES = 2 << 30
+# Earlier ones do not know the switch for huge pages.
+_GLIBC = (2, 35)
+
+
+def check_devices() -> list[Check]:
+    import torch
+
+    if torch.cuda.is_available():
+        gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+        found = [f"cuda:{i} {gpu.name}, {_gib(gpu.total_memory)}" for i, gpu in enumerate(gpus)]
+        return [Check(name="devices", verdict="ok", found="; ".join(found))]
+    if Path("/dev/nvidia0").exists():
+        found_gpu = f"an NVIDIA GPU that torch {torch.__version__} cannot use"
+        remedy = "install a CUDA build of torch that the driver supports"
+        return [Check(name="devices", verdict="warning", found=found_gpu, remedy=remedy)]
+    kinds = "mps, cpu" if torch.backends.mps.is_available() else "cpu"
+    return [Check(name="devices", verdict="ok", found=f"{kinds}: {machine.processor()}")]
+
+
+def check_bf16() -> list[Check]:
+    if machine.native_bf16():
+        return [Check(name="bf16", verdict="ok", found="native")]
+    found = "not in hardware, so bf16 runs are slower here than float32 ones"
+    remedy = "set precision: float32 in the sweep"
+    return [Check(name="bf16", verdict="optional", found=found, remedy=remedy)]
+
+
+def check_compiler() -> list[Check]:
+    """torch.compile builds kernels for the CPU with a C++ compiler and the headers of Python."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        remedy = "torch.compile needs g++: apt install g++, or module load gcc"
+        return [Check(name="compiler", verdict="optional", found="none", remedy=remedy)]
+    include = sysconfig.get_path("include")
+    tried = subprocess.run(
+        [*compiler.split(), "-x", "c++", "-fsyntax-only", f"-I{include}", "-"],
+        input="#include <Python.h>\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if tried.returncode == 0:
+        return [Check(name="compiler", verdict="ok", found=compiler)]
+    lines = tried.stderr.splitlines() or ["it fails without a word"]
+    found = f"{compiler}: {next((line for line in lines if 'error' in line), lines[0])}"
+    remedy = "torch.compile needs the headers of Python: apt install python3-dev"
+    return [Check(name="compiler", verdict="optional", found=found, remedy=remedy)]
+
+
+def check_cores_and_memory() -> list[Check]:
+    import psutil
+
+    cores, usable = machine.physical_cores(), len(machine.usable_cores())
+    memory = psutil.virtual_memory()
+    free = min(memory.available, _cgroup_memory_bytes())
+    found = f"{_gib(free)} free of {_gib(memory.total)}"
+    answers = [Check(name="cores", verdict="ok", found=f"{cores} ({usable} logical)")]
+    if free < _LITTLE_MEMORY_BYTES:
+        remedy = "end other programs, or run fewer cells at a time with --workers"
+        answers.append(Check(name="memory", verdict="warning", found=found, remedy=remedy))
+    else:
+        answers.append(Check(name="memory", verdict="ok", found=found))
+    return answers
+
+
+def check_allocator() -> list[Check]:
+    """Whether the variables of `machine.ALLOCATOR_ENVIRONMENT` have an effect here."""
+    library, number = platform.libc_ver()
+    found = f"{library or 'C library'} {number or 'of unknown version'}"
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    if any(name in preloaded for name in ("jemalloc", "tcmalloc", "mimalloc")):
+        found, remedy = f"{preloaded} by LD_PRELOAD", "unset it, unless it is faster for you"
+    elif library != "glibc":
+        remedy = "none; with glibc small models with a large vocabulary train faster"
+    elif tuple(int(part) for part in number.split(".")[:2]) < _GLIBC:
+        remedy = "glibc 2.35 or newer also uses huge pages"
+    else:
+        return [Check(name="allocator", verdict="ok", found=f"{found}, tuned at launch")]
+    return [Check(name="allocator", verdict="optional", found=found, remedy=remedy)]
+
+
+def _cgroup_memory_bytes() -> int:
+    """What a container may still take; unlimited outside one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        return int(limit) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return 1 << 62
+
+
+def _gib(n_bytes: float) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB"

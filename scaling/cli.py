@@ -1,0 +1,73 @@
+"""The command `scaling`: the one module that knows both packages, and imports neither early."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+# command -> where it is, and what it does, so that the overview imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "plan": ("scaling.commands.plan:plan", "Show what a sweep will train, and what it costs."),
+    "run": ("scaling.commands.run:run", "Train what is missing of a sweep; resumes by itself."),
+    "status": ("scaling.commands.status:status", "Show the state of every cell."),
+    "retry": ("scaling.commands.retry:retry", "Make cells that failed pending again."),
+    "cell": ("scaling.commands.cell:cell", "Train one point of a grid, for a W&B agent."),
+    "export": ("scaling.commands.export:export", "Write a trained model for transformers."),
+    "fit": ("analysis.commands:fit", "Fit a scaling law to a table of runs."),
+    "compare": ("analysis.commands:compare", "Compare how two groups of runs scale."),
+    "plot": ("analysis.commands:plot", "Draw a table of runs and its fits."),
+    "report": ("analysis.commands:report", "Write a study as one HTML file."),
+    "predict": ("analysis.commands:predict", "Ask a fitted law about another size or budget."),
+    "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called, and says errors of its user in one line."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), function)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except click.UsageError as error:
+            asked = error.ctx.command_path if error.ctx else context.command_path
+            return _fail(context, f"{error.format_message().rstrip('.')}; see `{asked} --help`")
+        except BrokenPipeError:
+            raise  # the reader of our output has gone: click ends quietly
+        except (ValueError, OSError) as error:
+            from scaling.errors import user_message
+
+            if (line := user_message(error)) is None:
+                raise
+            return _fail(context, line)
+
+
+def _fail(context: click.Context, line: str) -> None:
+    print(f"error: {line}", file=sys.stderr)
+    context.exit(2)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: scaling plan quickstart && scaling run quickstart",
+)
+@click.version_option(package_name="scaling-suite")
+def main() -> None:
+    """Train BERT and GPT over a grid of sizes, and say how they scale."""

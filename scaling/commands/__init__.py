@@ -1,0 +1,1 @@
+"""The commands that train, one file each; `scaling.cli` names them."""

@@ -1,0 +1,67 @@
+"""`scaling cell`: trains one point of a grid, so that a W&B agent can drive the suite."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scaling.commands.options import root_option, text_loader, wandb_option
+
+
+@click.command(epilog="Example: scaling cell '${args_json_file}' as `command` of a sweep file")
+@click.argument("arguments", type=click.Path(path_type=Path, dir_okay=False))
+@root_option
+@wandb_option
+def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
+    """Train the run that the JSON file ARGUMENTS describes: parameter -> value.
+
+    An agent hands over one point of the sweep's grid. A point that the limits exclude is
+    reported and counts as done; a run that is in the store already is not trained again. With
+    several agents on one machine, set OMP_NUM_THREADS to the cores that each may use.
+    """
+    from rich.console import Console
+
+    from scaling.engines.local import run_jobs
+    from scaling.jobs import make_jobs
+    from scaling.progress import sweep_display
+    from scaling.resolve import resolve
+    from scaling.store import Store
+    from scaling.sweep import Cell, make_labels
+
+    store = Store(root)
+    values = _read(arguments)
+    resolved = resolve(values, text_loader(store))
+    if resolved.excluded is not None:
+        print(f"excluded: {resolved.excluded}")
+        return
+    assert resolved.spec is not None, "only an excluded point may lack a spec"
+    wanted = Cell(labels=make_labels(values), spec=resolved.spec)
+    store.add(wanted.spec)
+    jobs = make_jobs([wanted], wandb_mode=wandb_mode)
+    try:
+        with sweep_display("cell", Console()) as display:
+            run_jobs(root, jobs, workers=1, display=display)
+    except KeyboardInterrupt:
+        print("stopped at its checkpoint; the same command goes on from there")
+        sys.exit(130)
+    record = store.record(wanted.run_id)
+    status = record.status if record is not None else "pending"
+    reason = f": {record.reason}" if record is not None and record.reason else ""
+    print(f"{wanted.run_id} {status}{reason}")
+    sys.exit(0 if status == "done" else 1)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from scaling.errors import SweepError
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SweepError(f"{path} is not JSON: {error}; pass ${{args_json_file}}") from None
+    if not isinstance(values, dict):
+        raise SweepError(f"{path} holds {type(values).__name__}, not parameter -> value")
+    return values

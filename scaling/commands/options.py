@@ -1,0 +1,112 @@
+"""Options that several commands take, and how a sweep is opened from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from scaling.resolve import TextLoader
+    from scaling.store import Store
+    from scaling.sweep import Sweep
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+WANDB_MODES = ("offline", "online", "disabled")
+
+
+def root_option(command: Command) -> Command:
+    return click.option(
+        "--root",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("runs"),
+        envvar="SCALING_ROOT",
+        show_default=True,
+        help="The store of runs; may lie on a shared file system.",
+    )(command)
+
+
+def sweep_options(command: Command) -> Command:
+    """SWEEP, --root, --set, --name and --workers."""
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Cells at a time.  [default: one per GPU, else one per core]",
+        ),
+        click.option("--name", help="Name the sweep otherwise than its file does."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Replace a parameter: VALUE is YAML, a list is a grid, null takes it out.",
+        ),
+        root_option,
+        click.argument("sweep"),
+    ):
+        command = option(command)
+    return command
+
+
+def wandb_option(command: Command) -> Command:
+    return click.option(
+        "--wandb",
+        "wandb_mode",
+        type=click.Choice(WANDB_MODES),
+        help="Where W&B writes.  [default: WANDB_MODE, else offline]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")(command)
+
+
+def open_sweep(store: Store, sweep: str, settings: tuple[str, ...], name: str | None) -> Sweep:
+    """Reads a sweep by path or by bare name, with the parameters of `--set`."""
+    from scaling.sweep import expand
+    from scaling.sweep_file import find_sweep
+
+    overrides = dict(map(_setting, settings))
+    return expand(find_sweep(sweep), text_loader(store), overrides=overrides, name=name)
+
+
+def text_loader(store: Store) -> TextLoader:
+    from scaling.text import Text, load_text
+
+    def load(corpus: str, tokenizer: str, vocab_size: int | None) -> Text:
+        return load_text(
+            corpus=corpus, tokenizer=tokenizer, vocab_size=vocab_size, cache=store.cache
+        )
+
+    return load
+
+
+def known_sweep(store: Store, sweep: str) -> str:
+    """The name under which the store knows a sweep, given as name or as file."""
+    from scaling.sweep_file import find_sweep, read_config
+
+    if sweep in store.sweeps():
+        return sweep
+    if Path(sweep).is_file():
+        path = find_sweep(sweep)
+        return str(read_config(path)[0].get("name") or path.stem)
+    store.sweep_cells(sweep)  # says which names there are
+    return sweep
+
+
+def _setting(setting: str) -> tuple[str, Any]:
+    import yaml
+
+    from scaling.errors import SweepError
+
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise SweepError(f"--set {setting!r} is not KEY=VALUE; write --set seq_len=128")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise SweepError(f"--set {setting!r}: the value is not YAML; put it in quotes") from None

@@ -1,0 +1,104 @@
+"""`scaling run`: trains what is missing of a sweep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scaling.commands.options import open_sweep, sweep_options, wandb_option
+
+if TYPE_CHECKING:
+    from scaling.store import Store
+    from scaling.sweep import Sweep
+
+# What a shell reports of a program that Ctrl-C ended.
+_INTERRUPTED = 130
+
+
+@click.command(epilog="Example: scaling run quickstart --set 'seed=[0, 1]' --workers 2")
+@sweep_options
+@click.option("--timeout-minutes", type=click.FloatRange(min=0), help="End a cell after this time.")
+@wandb_option
+def run(
+    sweep: str,
+    root: Path,
+    settings: tuple[str, ...],
+    name: str | None,
+    workers: int | None,
+    timeout_minutes: float | None,
+    wandb_mode: str | None,
+) -> None:
+    """Train what is missing of SWEEP, a path or the name of a bundled sweep.
+
+    Cells that another sweep has trained are taken from the store. After a kill the same command
+    goes on where the checkpoints are. Exit code 1 says that a cell failed, and which.
+    """
+    from scaling.store import Store
+
+    store = Store(root)
+    expanded = open_sweep(store, sweep, settings, name)
+    store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
+    for cell in expanded.cells:
+        store.add(cell.spec)
+    for note in expanded.notes:
+        print(note)
+    if expanded.excluded:
+        print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
+    _train(store, expanded, workers, timeout_minutes, wandb_mode)
+    sys.exit(report_failures(store, expanded))
+
+
+def _train(
+    store: Store,
+    sweep: Sweep,
+    workers: int | None,
+    timeout_minutes: float | None,
+    wandb_mode: str | None,
+) -> None:
+    from rich.console import Console
+
+    from scaling.jobs import make_jobs
+    from scaling.store import ENDED
+
+    states = store.states(cell.run_id for cell in sweep.cells)
+    if all(state in ENDED for state in states.values()):
+        return
+    from scaling.engines.local import run_jobs
+    from scaling.progress import sweep_display
+
+    jobs = make_jobs(
+        sweep.cells,
+        timeout_seconds=timeout_minutes and timeout_minutes * 60,
+        sweep=sweep.name,
+        project=sweep.project,
+        wandb_mode=wandb_mode,
+    )
+    try:
+        with sweep_display(sweep.name, Console()) as display:
+            run_jobs(store.root, jobs, workers=workers, display=display)
+    except KeyboardInterrupt:
+        states = store.states(cell.run_id for cell in sweep.cells)
+        left = sum(state not in ENDED for state in states.values())
+        print(f"\nstopped with {left} of {len(states)} cells to do, each at its checkpoint")
+        print(f"go on with: scaling {' '.join(sys.argv[1:])}")
+        sys.exit(_INTERRUPTED)
+
+
+def report_failures(store: Store, sweep: Sweep) -> int:
+    """Says which cells have no result and why; returns the exit code."""
+    from scaling.words import describe
+
+    states = store.states(cell.run_id for cell in sweep.cells)
+    done = sum(state == "done" for state in states.values())
+    print(f"{sweep.name}: {done} of {len(states)} cells are done, in {store.cells}")
+    failed = [cell for cell in sweep.cells if states[cell.run_id] != "done"]
+    for cell in failed:
+        record = store.record(cell.run_id)
+        reason = record.reason if record is not None else "it has no record"
+        print(f"  {states[cell.run_id]}: {describe(cell.labels)} ({cell.run_id}): {reason}")
+    if failed:
+        print(f"try them again with: scaling retry {sweep.name} && scaling run ...")
+    return 1 if failed else 0

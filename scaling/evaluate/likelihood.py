@@ -1,0 +1,110 @@
+"""Bits per byte of held-out text: the yardstick that BERT and GPT share.
+
+A causal model gives each text a probability, and its code length is exact. A masked model gives
+one through the orders in which tokens can be filled in: with k of n tokens masked, k uniform on
+1..n, the mean loss of the masked tokens times n bounds the text's code length from above, in
+expectation over k and the choice of tokens (Uria et al. 2014, arXiv:1310.1757, section 4; Austin
+et al. 2021, arXiv:2107.03006, appendix A.3). Special tokens are given and cost nothing, in both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from scaling.batches import validation_windows
+from scaling.evaluate.validation import ratio_of_sums
+from scaling.models import LanguageModel
+from scaling.objectives.clm import causal_batch
+from scaling.objectives.masking import choose_positions
+from scaling.objectives.objective import is_text, step_rng, token_nats
+from scaling.record import BitsPerByteKind
+from scaling.spec import RunSpec
+from scaling.text import Text
+from scaling.tokenizer import MASK_ID
+
+_ROWS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BitsPerByte:
+    """Bits per byte with its kind and the standard error of its mean over windows."""
+
+    value: float
+    kind: BitsPerByteKind
+    standard_error: float
+
+
+@torch.no_grad()
+def bits_per_byte(
+    model: LanguageModel, text: Text, spec: RunSpec, *, device: torch.device
+) -> BitsPerByte:
+    """Measures `model` on the windows of the validation set, `spec.eval_tokens` positions."""
+    n_sequences = max(1, spec.eval_tokens // spec.seq_len)
+    ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
+    bytes_B = text.tokenizer.bytes_per_id[ids_BT].sum(axis=1)
+    measure = _causal_nats if model.is_causal else _any_order_nats
+    model.eval()
+    pieces = []
+    for first in range(0, len(ids_BT), _ROWS):
+        rows = slice(first, first + _ROWS)
+        nats = measure(model, ids_BT[rows], first, len(ids_BT), device)
+        pieces.append((nats, float(bytes_B[rows].sum())))
+    model.train()
+    nats_per_byte, error, _ = ratio_of_sums(pieces)
+    return BitsPerByte(
+        value=nats_per_byte / math.log(2),
+        kind="exact" if model.is_causal else "upper_bound",
+        standard_error=error / math.log(2),
+    )
+
+
+def _causal_nats(
+    model: LanguageModel, ids_BT: np.ndarray, first: int, n_sequences: int, device: torch.device
+) -> float:
+    batch = causal_batch(ids_BT, ids_BT.shape[1] - 1, step_rng(0, first)).to(device)
+    return float(token_nats(model, model(batch.input_ids_BT), batch))
+
+
+def _any_order_nats(
+    model: LanguageModel, ids_BT: np.ndarray, first: int, n_sequences: int, device: torch.device
+) -> float:
+    """An unbiased estimate of the any-order bound, summed over rows.
+
+    The share of masked tokens is stratified over the validation set: each row takes one of
+    `n_sequences` equal slices of (0, 1], in an order that spreads them over the text.
+    """
+    rng = step_rng(1, first)
+    masked_BT = ids_BT.copy()
+    index, weights = [], []
+    for row, ids_T in enumerate(ids_BT):
+        candidates_T = is_text(ids_T)
+        n = int(candidates_T.sum())
+        if n == 0:
+            continue
+        share = (spread(first + row, n_sequences) + rng.random()) / n_sequences
+        k = min(n, 1 + int(n * share))
+        positions_1K, _ = choose_positions(candidates_T[None], k, rng)
+        masked_BT[row, positions_1K[0]] = MASK_ID
+        index.append(positions_1K[0] + row * len(ids_T))
+        weights.append(np.full(k, n / k, dtype=np.float32))
+    if not index:
+        return 0.0
+    index_M = torch.from_numpy(np.concatenate(index)).to(device)
+    target_ids_M = torch.from_numpy(ids_BT.reshape(-1)).to(device)[index_M]
+    hidden_BTE = model(torch.from_numpy(masked_BT).to(device))
+    hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, index_M)
+    nats_M = F.cross_entropy(model.logits(hidden_ME).float(), target_ids_M, reduction="none")
+    return float(nats_M @ torch.from_numpy(np.concatenate(weights)).to(device))
+
+
+def spread(index: int, count: int) -> int:
+    """A fixed permutation of range(count) that puts neighbours far apart (golden ratio)."""
+    stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
+    while math.gcd(stride, count) != 1:
+        stride += 1
+    return index * stride % count

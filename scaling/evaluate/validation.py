@@ -1,0 +1,74 @@
+"""The validation loss: each term of an objective on the fixed validation set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from scaling.models import LanguageModel
+from scaling.objectives import Batch, Objective
+from scaling.objectives.objective import NO_TARGET
+from scaling.record import TermLoss
+
+
+@torch.no_grad()
+def validation_losses(
+    model: LanguageModel,
+    objective: Objective,
+    batches: Sequence[Batch],
+    *,
+    unigram_nats: np.ndarray | None = None,
+) -> dict[str, TermLoss]:
+    """Mean loss of each term over all targets of `batches`.
+
+    Args:
+        batches: as from `objective.validation_batches`, on the model's device.
+        unigram_nats: code length of each id under the training text's unigram frequencies,
+            shape [V]; where given, the same targets are also measured with it.
+    Returns:
+        term -> its loss. The standard error is that of a ratio of sums over batches.
+    """
+    sums: dict[str, list[tuple[float, int]]] = {}
+    model.eval()
+    for batch in batches:
+        for term, (nats, targets) in objective.nll(model, batch).items():
+            sums.setdefault(term, []).append((float(nats), targets))
+    model.train()
+    losses = {}
+    for term, pieces in sums.items():
+        mean, error, total = ratio_of_sums(pieces)
+        unigram = None
+        if unigram_nats is not None and term == objective.main_term:
+            unigram = unigram_loss(batches, unigram_nats)
+        losses[term] = TermLoss(
+            nats_per_target=mean,
+            targets=int(total),
+            standard_error=error,
+            unigram_nats_per_target=unigram,
+        )
+    return losses
+
+
+def ratio_of_sums(pieces: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Sum of numerators over sum of denominators, its standard error, and the denominator.
+
+    The error is the usual linearised one; it is infinite for a single piece.
+    """
+    numerators, denominators = np.array(pieces, dtype=np.float64).T
+    total = denominators.sum()
+    ratio = numerators.sum() / total
+    m = len(pieces)
+    if m < 2:
+        return float(ratio), math.inf, float(total)
+    residuals = numerators - ratio * denominators
+    error = math.sqrt(m / (m - 1) * float(residuals @ residuals)) / total
+    return float(ratio), float(error), float(total)
+
+
+def unigram_loss(batches: Sequence[Batch], unigram_nats: np.ndarray) -> float:
+    """Nats per target that a code of single-token frequencies needs for the same targets."""
+    ids = np.concatenate([batch.target_ids_M.cpu().numpy() for batch in batches])
+    return float(unigram_nats[ids[ids != NO_TARGET]].mean())

@@ -1,0 +1,98 @@
+"""Exact self-attention, two ways: batched matrix products, or PyTorch's fused kernel.
+
+Both compute softmax(Q K^T / sqrt(K)) V (Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1)
+and differ in speed only; `uses_fused_kernel` chooses.
+"""
+
+# Tensor axes: B batch, T sequence, E width, H heads, K head width, G = B x H groups.
+# Scores are [G, query T, key T]; QKV_BTX holds queries, keys and values side by side (X = 3 E).
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Finite, so that a query without any allowed key gets a uniform average and never NaN; small
+# enough that exp() of it is exactly 0, and inside the range of bfloat16.
+MASKED_SCORE = -1e30
+
+# On a CPU the fused kernel is slow in bfloat16 over few positions: a quarter of the products'
+# speed at 128, half at 256, level at 768 (one thread, forward and backward, heads of 16 to 64
+# channels). In float32 it is the faster one from 32 positions on, and level below.
+EXPLICIT_BELOW_POSITIONS = {torch.bfloat16: 768}
+
+
+def uses_fused_kernel(device_type: str, dtype: torch.dtype, n_positions: int) -> bool:
+    """Whether attention over that many positions goes through the fused kernel."""
+    return device_type != "cpu" or n_positions >= EXPLICIT_BELOW_POSITIONS.get(dtype, 0)
+
+
+def score_bias(
+    ids_BT: Tensor, valid_BT: Tensor | None, *, is_causal: bool, n_head: int, dtype: torch.dtype
+) -> Tensor | None:
+    """What is added to the scores: 0 where a key may be seen, `MASKED_SCORE` elsewhere.
+
+    Returns:
+        [1 or G, 1 or T, T], or None where every key may be seen. The fused kernel applies a
+        plain causal mask itself, so there it is None as well.
+    """
+    T = ids_BT.shape[1]
+    if valid_BT is None and (not is_causal or uses_fused_kernel(ids_BT.device.type, dtype, T)):
+        return None
+    bias_GTT = torch.zeros((1, 1, 1, T), dtype=dtype, device=ids_BT.device)
+    if is_causal:
+        bias_GTT = torch.full_like(bias_GTT, MASKED_SCORE).expand(1, 1, T, T).triu(1)
+    if valid_BT is not None:
+        bias_GTT = bias_GTT.masked_fill(~valid_BT[:, None, None], MASKED_SCORE)
+        bias_GTT = bias_GTT.expand(-1, n_head, -1, -1)
+    return bias_GTT.reshape(-1, bias_GTT.shape[2], T)
+
+
+def attend(QKV_BTX: Tensor, bias_GTT: Tensor | None, *, n_head: int, is_causal: bool) -> Tensor:
+    """Mixes the values of the positions that each position may see.
+
+    Args:
+        QKV_BTX: [B, T, 3 E], as one projection gives them.
+        bias_GTT: as `score_bias` gives it for these shapes.
+
+    Returns:
+        [B, T, E], the heads side by side.
+    """
+    if uses_fused_kernel(QKV_BTX.device.type, QKV_BTX.dtype, QKV_BTX.shape[1]):
+        return _attend_fused(QKV_BTX, bias_GTT, n_head=n_head, is_causal=is_causal)
+    assert bias_GTT is not None or not is_causal, "the products have no causal mask of their own"
+    return _attend_explicit(QKV_BTX, bias_GTT, n_head=n_head)
+
+
+def _attend_explicit(QKV_BTX: Tensor, bias_GTT: Tensor | None, *, n_head: int) -> Tensor:
+    B, T, X = QKV_BTX.shape
+    K = X // (3 * n_head)
+    # One copy puts all three into the layout that the batched product needs.
+    QKV_3GTK = QKV_BTX.view(B, T, 3, n_head, K).permute(2, 0, 3, 1, 4).reshape(3, B * n_head, T, K)
+    q_GTK, k_GTK, v_GTK = QKV_3GTK.unbind(0)
+    scores_GTT = torch.bmm(q_GTK * K**-0.5, k_GTK.transpose(1, 2))
+    if bias_GTT is not None:
+        # In place: the product's backward needs its inputs only, and a block of this size
+        # costs more to allocate than to fill.
+        scores_GTT += bias_GTT
+    mixed_GTK = torch.bmm(torch.softmax(scores_GTT, dim=-1), v_GTK)
+    return mixed_GTK.view(B, n_head, T, K).transpose(1, 2).reshape(B, T, n_head * K)
+
+
+def _attend_fused(
+    QKV_BTX: Tensor, bias_GTT: Tensor | None, *, n_head: int, is_causal: bool
+) -> Tensor:
+    B, T, X = QKV_BTX.shape
+    # Splitting the last axis first lets the backward join the three gradients in one copy.
+    q_BHTK, k_BHTK, v_BHTK = (
+        part_BTE.view(B, T, n_head, -1).transpose(1, 2) for part_BTE in QKV_BTX.chunk(3, -1)
+    )
+    mixed_BHTK = F.scaled_dot_product_attention(
+        q_BHTK,
+        k_BHTK,
+        v_BHTK,
+        attn_mask=None if bias_GTT is None else bias_GTT.view(B, n_head, -1, T),
+        is_causal=is_causal and bias_GTT is None,
+    )
+    return mixed_BHTK.transpose(1, 2).reshape(B, T, X // 3)

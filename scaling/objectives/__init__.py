@@ -1,0 +1,20 @@
+"""What is predicted, and from what: one file per objective.
+
+An objective turns text into batches and a model's outputs into summed losses. To add one, write
+a file with a class that follows `Objective` and name it here.
+"""
+
+from __future__ import annotations
+
+from scaling.objectives.clm import CausalLanguageModelling
+from scaling.objectives.mlm import MaskedLanguageModelling
+from scaling.objectives.nsp import MaskedWithNextSentence
+from scaling.objectives.objective import Batch, Objective, Terms
+
+OBJECTIVES: dict[str, Objective] = {
+    "clm": CausalLanguageModelling(),
+    "mlm": MaskedLanguageModelling(),
+    "mlm+nsp": MaskedWithNextSentence(),
+}
+
+__all__ = ["OBJECTIVES", "Batch", "Objective", "Terms"]

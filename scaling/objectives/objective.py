@@ -1,0 +1,135 @@
+"""The contract of an objective, and the parts that objectives share.
+
+Axes: B batch, T sequence, K targets per sequence, M = B x K flat targets, E width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scaling.models import LanguageModel
+from scaling.spec import RunSpec
+from scaling.text import Text
+from scaling.tokenizer import FIRST_TEXT_ID
+
+# cross_entropy skips targets of this id.
+NO_TARGET = -100
+
+# Keeps the draws of masks apart from those of windows, which are keyed by (seed, pass).
+_MASK_STREAM = 0x6D61736B
+
+Terms = dict[str, tuple[Tensor, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What one step reads. Axes as above.
+
+    Attributes:
+        target_index_M: positions that the head reads, as indices into the flat B x T.
+        target_ids_M: the ids to predict there; NO_TARGET where a row had too few candidates.
+        targets: how many of them count, over the whole step and not only this device's share.
+        is_next_B, pairs: labels of sentence pairs and their count, where there are any.
+    """
+
+    input_ids_BT: Tensor
+    target_index_M: Tensor
+    target_ids_M: Tensor
+    targets: int
+    segment_ids_BT: Tensor | None = None
+    valid_BT: Tensor | None = None
+    is_next_B: Tensor | None = None
+    pairs: int = 0
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        moved: dict[str, Any] = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+    def shard(self, rank: int, world_size: int) -> Batch:
+        """The share of one device; the counts stay those of the whole step."""
+        if world_size == 1:
+            return self
+        rows, length = self.input_ids_BT.shape
+        if rows % world_size:
+            raise ValueError(
+                f"{rows} sequences per step cannot be shared by {world_size} devices; "
+                f"choose batch_tokens as a multiple of seq_len x {world_size}"
+            )
+        share = rows // world_size
+        first = rank * share
+        kept = slice(first, first + share)
+        per_row = self.target_ids_M.numel() // rows
+        targets = slice(first * per_row, (first + share) * per_row)
+        optional: dict[str, Any] = {
+            name: None if value is None else value[kept]
+            for name in ("segment_ids_BT", "valid_BT", "is_next_B")
+            for value in [getattr(self, name)]
+        }
+        return dataclasses.replace(
+            self,
+            input_ids_BT=self.input_ids_BT[kept],
+            target_index_M=self.target_index_M[targets] - first * length,
+            target_ids_M=self.target_ids_M[targets],
+            **optional,
+        )
+
+
+class Objective(Protocol):
+    """One training objective. It holds no state and never edits a model.
+
+    Attributes:
+        uses_pairs: whether sequences are sentence pairs, with a label for each.
+        main_term: the term that laws are fitted to.
+    """
+
+    uses_pairs: bool
+    main_term: str
+
+    def head_positions(self, spec: RunSpec) -> int:
+        """Positions per sequence on which the token head is computed."""
+
+    def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
+        """The batch of optimizer step `step` (from 0): a function of (spec.seed, step) alone."""
+
+    def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
+        """The fixed validation set: the same for every run on one text and length."""
+
+    def yardstick(self, spec: RunSpec) -> str:
+        """What the main term measures; losses of two yardsticks are never compared."""
+
+    def nll(self, model: LanguageModel, batch: Batch) -> Terms:
+        """Each term as (summed nats of this batch, targets of the whole step)."""
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The generator of one step's masks; it depends on (seed, step) alone."""
+    return np.random.default_rng((_MASK_STREAM, seed, step))
+
+
+def is_text(ids_BT: np.ndarray) -> np.ndarray:
+    """True where an id is text: special tokens are never targets."""
+    return ids_BT >= FIRST_TEXT_ID
+
+
+def flat_index(positions_BK: np.ndarray, seq_len: int) -> Tensor:
+    """Positions within each row as indices into the flat batch."""
+    rows_B1 = np.arange(len(positions_BK), dtype=np.int64)[:, None] * seq_len
+    return torch.from_numpy((positions_BK + rows_B1).reshape(-1))
+
+
+def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor:
+    """Summed cross-entropy in nats; the head is computed on the target positions only."""
+    hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, batch.target_index_M)
+    logits_MV = model.logits(hidden_ME).float()
+    return F.cross_entropy(logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="sum")

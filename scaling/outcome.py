@@ -1,0 +1,201 @@
+"""How a run ends: from a trained model, or from a failure, to a RunRecord."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scaling import accounting
+from scaling.batches import unique_pair_tokens, unique_text_tokens
+from scaling.checkpoint import Session
+from scaling.evaluate.likelihood import bits_per_byte
+from scaling.evaluate.validation import validation_losses
+from scaling.lit import LitRun
+from scaling.objectives import OBJECTIVES
+from scaling.record import CurvePoint, Provenance, RunRecord, Status
+from scaling.spec import RunSpec
+
+
+def done_record(
+    lit: LitRun, *, session: Session, seconds_before_training: float, attempts: int
+) -> RunRecord:
+    """Evaluates a trained model on the fixed validation set.
+
+    Args:
+        lit: after `trainer.fit`.
+        session: origin, and training time of all attempts, this one included.
+        seconds_before_training: what this attempt spent on reading and building.
+    """
+    started = time.monotonic()
+    spec, text, objective = lit.spec, lit.text, lit.objective
+    device = lit.device
+    n_sequences = max(1, spec.eval_tokens // spec.seq_len)
+    batches = [b.to(device) for b in objective.validation_batches(text, spec, n_sequences)]
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=spec.precision == "bf16")
+    with autocast:
+        losses = validation_losses(lit.model, objective, batches, unigram_nats=text.unigram_nats)
+        code = bits_per_byte(lit.model, text, spec, device=device)
+    count_unique = unique_pair_tokens if objective.uses_pairs else unique_text_tokens
+    return RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status="done",
+        reason=None,
+        **_counts(spec),
+        tokens_seen=spec.train_tokens,
+        tokens_predicted=lit.tokens_predicted,
+        tokens_unique=count_unique(
+            text.train,
+            seq_len=spec.seq_len,
+            n_sequences=spec.total_steps * spec.sequences_per_step,
+            seed=spec.seed,
+        ),
+        losses=losses,
+        bits_per_byte=code.value,
+        bits_per_byte_kind=code.kind,
+        bits_per_byte_standard_error=code.standard_error,
+        curve=tuple(lit.curve),
+        provenance=_provenance(
+            spec,
+            session,
+            wall_seconds=(seconds_before_training + session.seconds + time.monotonic() - started),
+            steps=spec.total_steps,
+            device=device,
+            attempts=attempts,
+        ),
+    )
+
+
+def ended_record(
+    spec: RunSpec,
+    status: Status,
+    reason: str,
+    *,
+    session: Session | None = None,
+    curve: Sequence[CurvePoint] = (),
+    tokens_seen: int = 0,
+    tokens_predicted: int = 0,
+    device: torch.device | None = None,
+    attempts: int = 1,
+) -> RunRecord:
+    """The record of a run that did not reach its horizon: no loss, and the reason why."""
+    session = session or Session()
+    why = f"the run ended as {status}: {reason}"
+    return RunRecord(
+        run_id=spec.run_id,
+        spec=spec,
+        status=status,
+        reason=reason,
+        **_counts(spec),
+        tokens_seen=tokens_seen,
+        tokens_predicted=tokens_predicted,
+        tokens_unique=0,
+        losses={},
+        bits_per_byte=None,
+        bits_per_byte_kind=None,
+        bits_per_byte_standard_error=None,
+        curve=tuple(curve),
+        provenance=_provenance(
+            spec,
+            session,
+            wall_seconds=session.seconds,
+            steps=tokens_seen // spec.batch_tokens,
+            device=device,
+            attempts=attempts,
+        ),
+        missing={"losses": why, "bits_per_byte": why},
+    )
+
+
+def _counts(spec: RunSpec) -> dict[str, Any]:
+    params = accounting.count_params(spec)
+    per_token = accounting.train_flops_per_token(spec)
+    return {
+        "yardsticks": {
+            OBJECTIVES[spec.objective].main_term: OBJECTIVES[spec.objective].yardstick(spec)
+        },
+        "params": params,
+        "params_total": accounting.params_total(spec),
+        "params_non_embedding": accounting.params_non_embedding(spec),
+        "train_flops_per_token": per_token,
+        "train_flops": per_token * spec.train_tokens,
+        "train_flops_6nd": accounting.train_flops_6nd(spec),
+    }
+
+
+def _provenance(
+    spec: RunSpec,
+    session: Session,
+    *,
+    wall_seconds: float,
+    steps: int,
+    device: torch.device | None,
+    attempts: int,
+) -> Provenance:
+    own_tokens = max(0, steps - session.origin_step) * spec.batch_tokens
+    return Provenance(
+        wall_seconds=wall_seconds,
+        train_seconds=session.seconds,
+        spent_flops=own_tokens * accounting.train_flops_per_token(spec),
+        forked_from=session.forked_from,
+        attempts=attempts,
+        device=_device_name(device),
+        versions=_versions(),
+        git_commit=_git_commit(),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _device_name(device: torch.device | None) -> str:
+    if device is None:
+        return "unknown: the run ended before it had one"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads, {_processor()}"
+
+
+@lru_cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@lru_cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("scaling-suite", "torch", "pytorch-lightning", "numpy", "tokenizers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@lru_cache
+def _git_commit() -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,159 @@
+"""RunRecord: what one run found. Its JSON form is the row of every table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from scaling.spec import RunSpec
+
+SCHEMA_VERSION = 1
+
+Status = Literal["done", "diverged", "out_of_memory", "failed", "timeout"]
+BitsPerByteKind = Literal["exact", "upper_bound"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermLoss:
+    """One loss term on the fixed validation set.
+
+    Attributes:
+        nats_per_target: summed nats over targets, divided by their count.
+        targets: how many tokens (or pairs) were predicted.
+        standard_error: of `nats_per_target`, over sequences.
+        unigram_nats_per_target: the same targets under the training text's unigram code;
+            null for terms whose targets are not tokens.
+    """
+
+    nats_per_target: float
+    targets: int
+    standard_error: float
+    unigram_nats_per_target: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurvePoint:
+    """One reading of one loss term during training.
+
+    Attributes:
+        split: `train` is the mean since the previous reading, `validation` the fixed set.
+    """
+
+    tokens: int
+    train_flops: float
+    split: Literal["train", "validation"]
+    term: str
+    nats_per_target: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """How and where the run was made; two runs of one spec differ here and nowhere else.
+
+    Attributes:
+        wall_seconds: training and evaluation, summed over all attempts.
+        spent_flops: FLOPs of the steps that this cell ran itself; the part of the trunk
+            that it took over is not in it.
+        forked_from: run id of the cell whose trunk checkpoint this one started from.
+    """
+
+    wall_seconds: float
+    train_seconds: float
+    spent_flops: float
+    forked_from: str | None
+    attempts: int
+    device: str
+    versions: dict[str, str]
+    git_commit: str | None
+    finished_at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """The result of one cell. A missing value is null and `reason` or `missing` says why.
+
+    Attributes:
+        yardsticks: the main term of the objective -> what it measures; losses of different
+            yardsticks are never compared.
+        params: parameters by group; `params_total` is their sum.
+        params_non_embedding: without token, position and segment embeddings.
+        train_flops: exact forward and backward FLOPs as if trained from scratch.
+        train_flops_6nd: the rule of thumb, 6 x params_non_embedding x tokens.
+        tokens_seen: positions processed. tokens_predicted: targets that gave a loss.
+        tokens_unique: text tokens seen at least once.
+        bits_per_byte: of held-out text under a normalised distribution; `exact` for causal
+            models, `upper_bound` for the any-order bound of masked ones.
+        missing: field name -> why it is null.
+    """
+
+    run_id: str
+    spec: RunSpec
+    status: Status
+    reason: str | None
+    yardsticks: dict[str, str]
+    params: dict[str, int]
+    params_total: int
+    params_non_embedding: int
+    train_flops_per_token: float
+    train_flops: float
+    train_flops_6nd: float
+    tokens_seen: int
+    tokens_predicted: int
+    tokens_unique: int
+    losses: dict[str, TermLoss]
+    bits_per_byte: float | None
+    bits_per_byte_kind: BitsPerByteKind | None
+    bits_per_byte_standard_error: float | None
+    curve: tuple[CurvePoint, ...]
+    provenance: Provenance
+    missing: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.status == "done":
+            for term, loss in self.losses.items():
+                assert math.isfinite(loss.nats_per_target), f"{term} of a done run is not finite"
+        else:
+            assert self.reason, f"a run that is {self.status} says why"
+        assert self.params_total == sum(self.params.values()), "groups must sum to the total"
+
+    def result(self) -> dict[str, Any]:
+        """The part that is a function of the spec alone: equal bit for bit for equal specs."""
+        values = self.to_dict()
+        del values["provenance"]
+        return values
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunRecord:
+        """Builds a record from JSON.
+
+        Raises:
+            ValueError: the schema version is newer than this suite, or a field is missing.
+        """
+        version = values.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"record of schema version {version!r}; this suite reads {SCHEMA_VERSION}: "
+                "update the suite"
+            )
+        fields = dict(values)
+        fields["spec"] = RunSpec.from_dict(fields["spec"])
+        fields["losses"] = {term: TermLoss(**loss) for term, loss in fields["losses"].items()}
+        fields["curve"] = tuple(CurvePoint(**point) for point in fields["curve"])
+        fields["provenance"] = Provenance(**fields["provenance"])
+        return cls(**fields)
+
+    @classmethod
+    def read(cls, path: Path) -> RunRecord:
+        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,165 @@
+"""One cell in one process: claim, train, publish. Every engine starts this and nothing else.
+
+Whatever goes wrong in a cell becomes its record, so that a sweep goes on without it; only what no
+other cell would survive either, such as a full disk, is raised.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from scaling import claims
+from scaling.attempt import alarm_after, heart, stoppable
+from scaling.claims import Claim, ClaimLost
+from scaling.errors import BLOCKING_ERRNOS
+from scaling.files import write_atomic
+from scaling.jobs import Job, Outcome
+from scaling.outcome import ended_record
+from scaling.record import RunRecord, Status
+from scaling.spec import RunSpec
+from scaling.store import Store
+from scaling.text import Text, load_text
+from scaling.tracking import make_logger
+from scaling.train import Interrupted, Progress, RunLogger, run
+
+MAX_DEATHS = 3
+_LITTLE_SPACE_BYTES = 1 << 20
+
+OnProgress = Callable[[Progress], None]
+
+
+def run_cell(root: Path, job: Job, *, on_progress: OnProgress | None = None) -> Outcome:
+    """Trains one cell of the store and publishes its record.
+
+    Returns:
+        The status of the record; `interrupted` when a signal stopped it and the cell is pending
+        again; `busy` when it has ended or another worker has it.
+    Raises:
+        OSError: no cell could be trained here: the disk is full, or may not be written.
+    """
+    store = Store(root)
+    try:
+        with stoppable():
+            claim = store.claim(job.run_id)
+            if claim is None:
+                return "busy"
+            try:
+                with heart(claim):
+                    return _tracked(store, claim, job, on_progress)
+            finally:
+                claim.end("released")
+    except Interrupted:
+        return "interrupted"
+    except ClaimLost:
+        return "busy"
+
+
+def _tracked(store: Store, claim: Claim, job: Job, on_progress: OnProgress | None) -> Outcome:
+    """Trains and publishes, with a W&B run that ends as the cell ends."""
+    spec = store.spec(claim.folder.name)
+    tracker = make_logger(
+        spec,
+        run_id=spec.run_id,
+        root=store.root,
+        sweep=job.sweep,
+        labels=job.labels,
+        project=job.project,
+        mode=job.wandb_mode,
+    )
+    with tracker or contextlib.nullcontext():
+        try:
+            record = _train(spec, store, claim, job, tracker, on_progress)
+        except (Interrupted, ClaimLost) as error:
+            if tracker is not None:
+                tracker.abort("interrupted", str(error))
+            raise
+        published = store.publish(claim, record)
+        if tracker is not None:
+            tracker.finish(record)
+        return record.status if published else "busy"
+
+
+def _train(
+    spec: RunSpec,
+    store: Store,
+    claim: Claim,
+    job: Job,
+    logger: RunLogger | None,
+    on_progress: OnProgress | None,
+) -> RunRecord:
+    """The record of the run, or of how it failed."""
+
+    def ended(status: Status, reason: str) -> RunRecord:
+        return ended_record(spec, status, reason, attempts=claim.token)
+
+    died = claims.deaths(claim.folder)
+    if len(died) >= MAX_DEATHS:
+        return ended("failed", f"{len(died)} attempts died, the last one: {died[-1]}")
+    with alarm_after(job.timeout_seconds) as alarm:
+        try:
+            return run(
+                spec,
+                text=read_text(spec, store),
+                folder=claim.folder,
+                fork=_fork(store, job.shorter),
+                logger=logger,
+                on_progress=on_progress,
+                check_fence=claim.check,
+                attempts=claim.token,
+            )
+        except (Interrupted, SIGTERMException, KeyboardInterrupt) as error:
+            if alarm.rang:
+                return ended(
+                    "timeout",
+                    f"the attempt ran over its {job.timeout_seconds:g} seconds; its checkpoint"
+                    " is kept: `scaling retry SWEEP --only timeout` goes on from there",
+                )
+            raise Interrupted(str(error)) from error
+        except ClaimLost:
+            raise
+        except Exception as error:
+            if _is_blocking(error, claim.folder):
+                raise
+            claim.check()
+            write_atomic(claim.folder / "traceback.txt", traceback.format_exc())
+            status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
+            return ended(status, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+
+
+def read_text(spec: RunSpec, store: Store) -> Text:
+    """The text of a run, from the store's cache where it is there."""
+    return load_text(
+        corpus=spec.corpus,
+        tokenizer=spec.tokenizer,
+        vocab_size=None if spec.tokenizer == "bytes" else spec.vocab_size,
+        cache=store.cache,
+    )
+
+
+def _fork(store: Store, shorter: Sequence[str]) -> Path | None:
+    forks = (store.folder(run_id) / "fork.pt" for run_id in shorter)
+    return next((fork for fork in forks if fork.exists()), None)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # The CPU allocator of torch raises a plain RuntimeError.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _is_blocking(error: Exception, folder: Path) -> bool:
+    """Whether the next cell would fail in the same way, through no fault of its own."""
+    if isinstance(error, OSError):
+        return error.errno in BLOCKING_ERRNOS
+    # torch turns a full disk into a RuntimeError of its file format.
+    if isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
+        raise OSError(28, "No space left on device", str(folder)) from error
+    return False

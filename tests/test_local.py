@@ -1,0 +1,196 @@
+"""The engine of one machine, with real cells in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.engines.local import Running, fork_server, run_jobs
+from scaling.errors import StoreError
+from scaling.jobs import Queue, make_jobs
+from scaling.store import Store
+from scaling.sweep import Sweep, expand
+from tests.tiny_sweep import loader, write_tiny_sweep
+
+LONG = 150_016
+
+
+class Silent:
+    """Counts the cells that were started, and shows nothing."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def update(self, queue: Queue, running: Sequence[Running]) -> None:
+        for cell in running:
+            if cell.job.run_id not in self.started:
+                self.started.append(cell.job.run_id)
+
+
+class KillsThree(Silent):
+    """Takes three processes away, as the kernel does when memory runs out."""
+
+    def __init__(self) -> None:
+        self.killed: set[int] = set()
+
+    def update(self, queue: Queue, running: Sequence[Running]) -> None:
+        for cell in running:
+            pid = cell.process.pid
+            if pid is not None and pid not in self.killed and len(self.killed) < 3:
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
+
+
+def prepared(folder: Path, **changes: Any) -> tuple[Store, Sweep]:
+    folder.mkdir(exist_ok=True)
+    store = Store(folder / "runs")
+    sweep = expand(write_tiny_sweep(folder, **changes), loader(store.root))
+    for cell in sweep.cells:
+        store.add(cell.spec)
+    return store, sweep
+
+
+def train(store: Store, sweep: Sweep, display: Silent, *, workers: int = 2) -> None:
+    jobs = make_jobs(sweep.cells, wandb_mode="disabled")
+    run_jobs(store.root, jobs, workers=workers, display=display)
+
+
+def test_a_sweep_is_trained_once_and_a_second_launch_trains_nothing(tmp_path: Path) -> None:
+    store, sweep = prepared(tmp_path, arch=["decoder", "encoder"])
+    display = Silent()
+    train(store, sweep, display)
+    assert sorted(display.started) == sorted(cell.run_id for cell in sweep.cells)
+    records = [store.record(cell.run_id) for cell in sweep.cells]
+    assert [record and record.status for record in records] == ["done"] * 4
+    # Each branch went on from the trunk of the run that it depends on.
+    found = [record.provenance.forked_from for record in records if record is not None]
+    assert found == [cell.depends_on for cell in sweep.cells]
+    again = Silent()
+    train(store, sweep, again)
+    assert again.started == []
+
+
+def test_a_cell_that_always_dies_is_taken_up_again_and_fails_at_last(tmp_path: Path) -> None:
+    store, sweep = prepared(tmp_path, train_tokens=2560)
+    display = KillsThree()
+    train(store, sweep, display, workers=1)
+    assert len(display.killed) == 3
+    record = store.record(sweep.cells[0].run_id)
+    assert record is not None
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert record.reason.startswith("3 attempts died, the last one: killed by SIGKILL")
+
+
+def test_a_store_that_cannot_be_written_ends_the_launch_with_one_line(tmp_path: Path) -> None:
+    store, sweep = prepared(tmp_path, train_tokens=2560)
+    # A file where the cache of texts has to be a folder that can be opened.
+    folder = store.folder(sweep.cells[0].run_id)
+    (folder / "claims").touch()
+    with pytest.raises(StoreError, match=r"claims: .*the same command goes on from here"):
+        train(store, sweep, Silent())
+
+
+def test_children_have_the_environment_of_training(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    context = fork_server(1)
+    assert dict(os.environ) == before
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(theirs,))
+    process.start()
+    environment, threads, preloaded = ours.recv()
+    process.join()
+    assert environment["OMP_NUM_THREADS"]
+    assert threads == int(environment["OMP_NUM_THREADS"])
+    assert preloaded
+    if sys.platform == "linux" and "MALLOC_MMAP_THRESHOLD_" not in before:
+        assert environment["MALLOC_MMAP_THRESHOLD_"] == "1073741824"
+
+
+def _tell(connection: Any) -> None:
+    preloaded = "pytorch_lightning" in sys.modules
+    import torch
+
+    connection.send((dict(os.environ), torch.get_num_threads(), preloaded))
+
+
+def launch(sweep_file: Path, root: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(root)]
+    return subprocess.Popen(
+        [*command, "--wandb", "disabled", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=Path(__file__).parents[1],
+    )
+
+
+def wait_for(happened: Any, *, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def claim_pids(root: Path) -> list[int]:
+    found = []
+    for path in root.glob("cells/*/claim.json"):
+        try:
+            found.append(json.loads(path.read_text())["pid"])
+        except FileNotFoundError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_launch_goes_on_to_the_same_results(tmp_path: Path, how: signal.Signals) -> None:
+    changes = {"train_tokens": [LONG, 2 * LONG], "seed": [0, 1]}
+    store, sweep = prepared(tmp_path / "disturbed", **changes)
+    sweep_file = tmp_path / "disturbed" / "tiny.yaml"
+    launcher = launch(sweep_file, store.root, "--workers", "2")
+    wait_for(lambda: len(claim_pids(store.root)) == 2)
+    time.sleep(1)
+    pids = claim_pids(store.root)
+    launcher.send_signal(how)
+    output, _ = launcher.communicate(timeout=60)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    if how is signal.SIGINT:
+        assert launcher.returncode == 130
+        assert b"go on with: scaling run " in output
+    assert list(store.root.glob("cells/*/checkpoint.pt"))
+
+    again = launch(sweep_file, store.root, "--workers", "2")
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output.decode()
+    quiet, same_sweep = prepared(tmp_path / "undisturbed", **changes)
+    train(quiet, same_sweep, Silent())
+    for cell, same in zip(sweep.cells, same_sweep.cells, strict=True):
+        disturbed, undisturbed = store.record(cell.run_id), quiet.record(same.run_id)
+        assert disturbed is not None
+        assert undisturbed is not None
+        # The corpus lies in another folder; its fingerprint, and so the run id, is the same.
+        result = disturbed.result() | {"spec": undisturbed.result()["spec"]}
+        assert result == undisturbed.result()
+
+
+@pytest.mark.slow
+def test_two_launchers_train_no_cell_twice(tmp_path: Path) -> None:
+    store, sweep = prepared(tmp_path, seed=[0, 1, 2, 3])
+    launchers = [launch(tmp_path / "tiny.yaml", store.root, "--workers", "2") for _ in range(2)]
+    for launcher in launchers:
+        output, _ = launcher.communicate(timeout=300)
+        assert launcher.returncode == 0, output.decode()
+    for cell in sweep.cells:
+        assert store.state(cell.run_id) == "done"
+        ended = os.listdir(store.folder(cell.run_id) / "claims")
+        assert ended == ["000001.ended.json"]
+    assert store.refused() == []

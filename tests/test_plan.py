@@ -1,0 +1,102 @@
+"""The plan: what each cell costs, and when all of them are done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scaling import accounting, calibration
+from scaling.calibration import Speed, calibrate, extremes
+from scaling.plan import make_plan
+from scaling.spec import RunSpec
+from scaling.store import Store
+from scaling.sweep import Sweep, expand
+from tests.test_store import make_record
+from tests.tiny_sweep import loader, write_tiny_sweep
+
+
+class OneSecondPerToken:
+    def train_seconds(self, spec: RunSpec, tokens: int) -> float:
+        return float(tokens)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    path = write_tiny_sweep(tmp_path, arch=["decoder", "encoder"], limits={"min_steps": 10})
+    return expand(path, loader(tmp_path))
+
+
+def test_costs_are_the_exact_ones_and_a_trunk_is_paid_once(sweep: Sweep, tmp_path: Path) -> None:
+    plan = make_plan(sweep, Store(tmp_path), workers=2, clock=None)
+    for planned, cell in zip(plan.cells, sweep.cells, strict=True):
+        per_token = accounting.train_flops_per_token(cell.spec)
+        assert planned.train_flops == per_token * cell.spec.train_tokens
+        taken_over = 0 if cell.depends_on is None else 2048
+        assert planned.own_flops == per_token * (cell.spec.train_tokens - taken_over)
+        assert planned.memory_bytes == accounting.memory_bytes(cell.spec)
+        assert planned.train_seconds is None
+    assert plan.left_seconds is None
+    total = plan.to_dict()["total"]
+    assert total["train_flops"] == sum(cell.train_flops for cell in plan.cells)
+    assert json.loads(json.dumps(plan.to_dict())) == plan.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("workers", "seconds"),
+    # Two chains of 2560 + 3072 tokens; with three workers a chain is still one after another.
+    [(1, 2 * 5632.0), (2, 5632.0), (3, 5632.0)],
+)
+def test_the_time_that_is_left(sweep: Sweep, tmp_path: Path, workers: int, seconds: float) -> None:
+    plan = make_plan(sweep, Store(tmp_path), workers=workers, clock=OneSecondPerToken())
+    assert plan.left_seconds == seconds
+
+
+def test_what_has_ended_takes_no_time(sweep: Sweep, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = sweep.cells[0]
+    store.add(first.spec)
+    claim = store.claim(first.run_id)
+    assert claim is not None
+    store.publish(claim, make_record(first.spec))
+    plan = make_plan(sweep, store, workers=1, clock=OneSecondPerToken())
+    assert plan.cells[0].state == "done"
+    assert plan.left_seconds == 2 * 5632.0 - 2560
+
+
+def test_speed_between_two_shapes_follows_a_power_of_their_flops(tmp_path: Path) -> None:
+    path = write_tiny_sweep(tmp_path, d_model=[16, 32, 64, 128], train_tokens=5120)
+    specs = [cell.spec for cell in expand(path, loader(tmp_path)).cells]
+    shapes = {calibration._key(spec): spec for spec in extremes(specs)}
+    per_token = {spec.d_model: accounting.train_flops_per_token(spec) for spec in specs}
+    # Planted: FLOPs per second grow as the square root of the FLOPs per token.
+    measured = {key: 1e6 * per_token[spec.d_model] ** 0.5 for key, spec in shapes.items()}
+    assert sorted(spec.d_model for spec in shapes.values()) == [16, 128]
+    speed = Speed(measured, shapes)
+    for spec in specs:
+        expected = 1000 * per_token[spec.d_model] ** 0.5 / 1e6
+        assert speed.train_seconds(spec, 1000) == pytest.approx(expected)
+    assert speed.train_seconds(specs[0].replace(seq_len=64), 1000) is None
+
+
+def test_the_machine_is_measured_once_by_real_training(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "SECONDS", 0.5)
+    monkeypatch.setattr(calibration, "_LEAST_SECONDS", 0.5)
+    store = Store(tmp_path)
+    specs = [cell.spec for cell in sweep.cells]
+    speed = calibrate(store, specs, workers=2)
+    seconds = [speed.train_seconds(spec, 1_000_000) for spec in specs]
+    # One core does between 1e7 and 1e13 FLOPs a second: a wrong unit would be out of that.
+    for spec, found in zip(specs, seconds, strict=True):
+        assert found is not None
+        assert 1e7 < 1_000_000 * accounting.train_flops_per_token(spec) / found < 1e13
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(calibration, "_measure", fail)
+    again = calibrate(store, specs, workers=2)
+    assert [again.train_seconds(spec, 1_000_000) for spec in specs] == seconds

@@ -1,0 +1,166 @@
+"""One cell in one process: whatever happens to it, the store tells."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from scaling import claims, worker
+from scaling.errors import describe_os_error
+from scaling.jobs import Job, make_jobs
+from scaling.store import Store
+from scaling.sweep import expand
+from scaling.train import Progress
+from scaling.worker import run_cell
+from tests.tiny_sweep import loader, write_tiny_sweep
+
+
+def planned(folder: Path, **changes: Any) -> tuple[Store, list[Job]]:
+    """A store with the cells of a tiny sweep, and their jobs."""
+    store = Store(folder / "runs")
+    sweep = expand(write_tiny_sweep(folder, **changes), loader(folder / "runs"))
+    for cell in sweep.cells:
+        store.add(cell.spec)
+    return store, make_jobs(sweep.cells, wandb_mode="disabled")
+
+
+def test_a_branch_takes_over_its_trunk_and_changes_no_result(tmp_path: Path) -> None:
+    store, (short, long) = planned(tmp_path)
+    assert run_cell(store.root, short) == "done"
+    assert run_cell(store.root, long) == "done"
+    branch = store.record(long.run_id)
+    assert branch is not None
+    assert branch.provenance.forked_from == short.run_id
+    assert branch.provenance.spent_flops == long.own_flops
+    assert run_cell(store.root, long) == "busy"
+
+    (tmp_path / "alone").mkdir()
+    alone, jobs = planned(tmp_path / "alone")
+    assert jobs[1].run_id == long.run_id
+    assert run_cell(alone.root, jobs[1]) == "done"
+    from_scratch = alone.record(long.run_id)
+    assert from_scratch is not None
+    assert from_scratch.provenance.forked_from is None
+    assert from_scratch.result() == branch.result() | {"spec": from_scratch.result()["spec"]}
+
+
+def test_a_text_that_changed_since_the_plan_fails_the_cell(tmp_path: Path) -> None:
+    store, (job, _) = planned(tmp_path)
+    with (tmp_path / "text.jsonl").open("a") as file:
+        file.write(json.dumps({"text": "one more document"}) + "\n")
+    assert run_cell(store.root, job) == "failed"
+    record = store.record(job.run_id)
+    assert record is not None
+    assert record.reason is not None
+    assert "the text has changed since the sweep was planned" in record.reason
+    assert record.losses == {}
+    assert "Traceback" in (store.folder(job.run_id) / "traceback.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"),
+    ],
+)
+def test_no_memory_is_a_state_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "run", run)
+    store, (job, _) = planned(tmp_path)
+    assert run_cell(store.root, job) == "out_of_memory"
+    assert store.state(job.run_id) == "out_of_memory"
+
+
+def test_a_full_disk_ends_no_cell_but_the_launch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/store/checkpoint.pt")
+
+    monkeypatch.setattr(worker, "run", run)
+    store, (job, _) = planned(tmp_path)
+    with pytest.raises(OSError, match="No space left") as raised:
+        run_cell(store.root, job)
+    assert "/store/checkpoint.pt: no space left" in describe_os_error(raised.value)
+    assert store.state(job.run_id) == "pending"
+    assert store.claim(job.run_id) is not None
+
+
+def test_a_signal_leaves_the_cell_pending(tmp_path: Path) -> None:
+    store, (job,) = planned(tmp_path, train_tokens=2_560_000)
+    reported = []
+
+    def on_progress(progress: Progress) -> None:
+        reported.append(progress.tokens)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run_cell(store.root, job, on_progress=on_progress) == "interrupted"
+    assert reported
+    assert store.state(job.run_id) == "pending"
+    assert claims.deaths(store.folder(job.run_id)) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_before_the_first_step_is_no_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_text(**options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(worker, "load_text", load_text)
+    store, (job, _) = planned(tmp_path)
+    assert run_cell(store.root, job) == "interrupted"
+    assert store.state(job.run_id) == "pending"
+    assert claims.deaths(store.folder(job.run_id)) == []
+
+
+def test_a_cell_over_its_time_is_told_apart_and_goes_on_after_a_retry(tmp_path: Path) -> None:
+    store, (job,) = planned(tmp_path, train_tokens=2_560_000)
+    limited = Job(run_id=job.run_id, timeout_seconds=1.0, wandb_mode="disabled")
+    assert run_cell(store.root, limited) == "timeout"
+    record = store.record(job.run_id)
+    assert record is not None
+    assert record.reason is not None
+    assert record.reason.startswith("the attempt ran over its 1 seconds; its checkpoint is kept")
+    assert store.retry(job.run_id) == "timeout"
+    assert (store.folder(job.run_id) / "checkpoint.pt").exists()
+
+
+def test_after_three_deaths_the_cell_has_failed(tmp_path: Path) -> None:
+    store, (job, _) = planned(tmp_path)
+    for _ in range(worker.MAX_DEATHS):
+        claims.record_death(store.folder(job.run_id), pid=1, reason="killed by SIGKILL")
+    assert run_cell(store.root, job) == "failed"
+    record = store.record(job.run_id)
+    assert record is not None
+    assert record.reason == "3 attempts died, the last one: killed by SIGKILL"
+
+
+def test_the_heart_beats_while_the_cell_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    store, (job, _) = planned(tmp_path)
+    beats = threading.Event()
+    monkeypatch.setattr(claims.Claim, "beat", lambda claim: beats.set())
+
+    def run(*arguments: Any, **options: Any) -> None:
+        assert beats.wait(10)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(worker, "run", run)
+    assert run_cell(store.root, job) == "failed"
