@@ -8,22 +8,22 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from scaling.batches import validation_windows, windows
+from scaling.batches import validation_windows
 from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import (
     NO_TARGET,
+    VALIDATION_ROWS,
     Batch,
     Terms,
     flat_index,
     is_text,
     step_rng,
     token_nats,
+    training_windows,
 )
 from scaling.spec import RunSpec
 from scaling.text import Text
-
-VALIDATION_ROWS = 16
 
 
 class CausalLanguageModelling:
@@ -36,14 +36,7 @@ class CausalLanguageModelling:
         return max(1, round(spec.target_share * (spec.seq_len - 1)))
 
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
-        rows = spec.sequences_per_step
-        ids_BT = windows(
-            text.train,
-            seq_len=spec.seq_len,
-            seed=spec.seed,
-            first_sequence=step * rows,
-            n_sequences=rows,
-        )
+        ids_BT = training_windows(text, spec, step)
         return causal_batch(ids_BT, self.head_positions(spec), step_rng(spec.seed, step))
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:

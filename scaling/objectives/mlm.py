@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.batches import validation_windows, windows
+from scaling.batches import validation_windows
 from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.objective import (
     NO_TARGET,
+    VALIDATION_ROWS,
     Batch,
     Terms,
     flat_index,
     is_text,
     step_rng,
     token_nats,
+    training_windows,
 )
 from scaling.spec import RunSpec
 from scaling.text import Text
 
 # Masked losses at two rates have two floors: all runs are evaluated at this one.
 EVALUATION_MASK_RATE = 0.15
-VALIDATION_ROWS = 16
 
 
 class MaskedLanguageModelling:
@@ -40,14 +41,7 @@ class MaskedLanguageModelling:
         return masked_positions(spec.mask_rate, spec.seq_len)
 
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
-        rows = spec.sequences_per_step
-        ids_BT = windows(
-            text.train,
-            seq_len=spec.seq_len,
-            seed=spec.seed,
-            first_sequence=step * rows,
-            n_sequences=rows,
-        )
+        ids_BT = training_windows(text, spec, step)
         return masked_batch(
             ids_BT, spec.mask_rate, vocab_size=spec.vocab_size, rng=step_rng(spec.seed, step)
         )

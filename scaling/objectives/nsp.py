@@ -13,11 +13,16 @@ from scaling.batches import PairBatch, pairs, validation_pairs
 from scaling.models import LanguageModel
 from scaling.objectives.mlm import (
     EVALUATION_MASK_RATE,
-    VALIDATION_ROWS,
     MaskedLanguageModelling,
     masked_batch,
 )
-from scaling.objectives.objective import Batch, Terms, step_rng, token_nats
+from scaling.objectives.objective import (
+    VALIDATION_ROWS,
+    Batch,
+    Terms,
+    step_rng,
+    token_nats,
+)
 from scaling.spec import RunSpec
 from scaling.text import Text
 

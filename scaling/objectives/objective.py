@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scaling.batches import windows
 from scaling.models import LanguageModel
 from scaling.spec import RunSpec
 from scaling.text import Text
@@ -21,6 +22,8 @@ from scaling.tokenizer import FIRST_TEXT_ID
 
 # cross_entropy skips targets of this id.
 NO_TARGET = -100
+# Sequences per batch of the validation set.
+VALIDATION_ROWS = 16
 
 # Keeps the draws of masks apart from those of windows, which are keyed by (seed, pass).
 _MASK_STREAM = 0x6D61736B
@@ -115,6 +118,18 @@ class Objective(Protocol):
 def step_rng(seed: int, step: int) -> np.random.Generator:
     """The generator of one step's masks; it depends on (seed, step) alone."""
     return np.random.default_rng((_MASK_STREAM, seed, step))
+
+
+def training_windows(text: Text, spec: RunSpec, step: int) -> np.ndarray:
+    """The sequences of one step [B, T], the same for every objective that reads windows."""
+    rows = spec.sequences_per_step
+    return windows(
+        text.train,
+        seq_len=spec.seq_len,
+        seed=spec.seed,
+        first_sequence=step * rows,
+        n_sequences=rows,
+    )
 
 
 def is_text(ids_BT: np.ndarray) -> np.ndarray:
