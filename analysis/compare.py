@@ -88,7 +88,8 @@ def compare(
             joint = _attempt_joint(table, laws[0], missing, seed)
         multipliers = dict(_multipliers(table, arms, others, reference, laws, missing))
         verdicts += [
-            multiplier_verdict(m, approach=law_name(laws[0])) for m in multipliers.values()
+            multiplier_verdict(m, approach=law_name(laws[0]), bounded=_bounded(table))
+            for m in multipliers.values()
         ]
     return Comparison(
         by=by, groups=groups, reference=reference, yardsticks=yardsticks, refusal=refusal,
@@ -165,6 +166,14 @@ def _attempt_joint(
     except AnalysisError as error:
         missing["joint fit"] = str(error)
         return None
+
+
+def _bounded(table: Table) -> list[str]:
+    """Groups whose losses are upper bounds."""
+    if table.columns["loss"] != "bits_per_byte" or "bits_per_byte_kind" not in table.frame:
+        return []
+    is_bound = table.frame["bits_per_byte_kind"] == "upper_bound"
+    return [str(group) for group in table.frame.loc[is_bound, "group"].unique()]
 
 
 def _multipliers(

@@ -155,11 +155,16 @@ def flags_of_delta(sensitivity: pd.DataFrame, estimates: Mapping[str, Estimate])
 
 
 def condition_number(working: Working) -> float:
-    """Of the Jacobian with columns of length 1; a parameter without effect makes it infinite."""
+    """Of the Jacobian with columns of length 1, parameters on a bound left out.
+
+    A parameter inside its bounds without effect makes it infinite.
+    """
+    law, theta = working.problem.law, working.theta
+    inside = (theta > law.low) & (theta < law.high)
     length = np.linalg.norm(working.jacobian, axis=0)
-    if not (length > 0).all():
+    if not inside.any() or not (length[inside] > 0).all():
         return math.inf
-    size = np.linalg.svd(working.jacobian / length, compute_uv=False)
+    size = np.linalg.svd(working.jacobian[:, inside] / length[inside], compute_uv=False)
     return float(size[0] / size[-1]) if size[-1] > 0 else math.inf
 
 

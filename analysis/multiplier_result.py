@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +83,12 @@ class Multiplier:
         )  # fmt: skip
 
 
-def multiplier_verdict(found: Multiplier, *, approach: str) -> Verdict:
-    """Who needs more compute for the same loss at the largest common budget."""
+def multiplier_verdict(found: Multiplier, *, approach: str, bounded: Sequence[str] = ()) -> Verdict:
+    """Who needs more compute for the same loss at the largest common budget.
+
+    Args:
+        bounded: groups whose losses are upper bounds; one that is behind may be less behind.
+    """
     budget = found.common_range[1]
     m = found.at(budget)
     interval = m.interval
@@ -98,6 +103,9 @@ def multiplier_verdict(found: Multiplier, *, approach: str) -> Verdict:
         )
         return Verdict(topic=topic, sentence=sentence, claim="", estimate=m, approach=approach)
     ahead = found.group if m.value > 1 else found.reference
+    behind = found.reference if m.value > 1 else found.group
+    if behind in bounded and ahead not in bounded:
+        basis += f"; the losses of {behind} are upper bounds, so in truth it may be less behind"
     sentence = (
         f"{ahead} needs less compute: at {budget:.2g} FLOPs {found.reference} needs {number} times "
         f"the compute of {found.group} for the same loss {basis}"

@@ -14,6 +14,12 @@ from analysis.raw_table import RawTable, labels_for
 
 SCHEMA_VERSION = 1
 
+# Fields of a spec that a law must not mix; at one size, for those that a recipe sets by size.
+_SETTINGS = (
+    "objective", "attention", "mask_rate", "target_share", "peak_lr", "batch_tokens",
+    "weight_decay", "precision",
+)  # fmt: skip
+
 
 def read_sweep(folder: Path, *, loss: str) -> RawTable:
     """Reads the cells of `runs/<sweep>/` and the records under `runs/cells/`.
@@ -115,6 +121,8 @@ def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[s
         "unique_tokens": record["tokens_unique"],
         "text": spec["corpus_fingerprint"],
         "tokenizer": spec["tokenizer_fingerprint"],
+        "windows": f"of {spec['seq_len']} positions, {spec.get('eval_tokens', 131072)} in all",
+        "settings": {name: spec.get(name) for name in _SETTINGS},
         "reason": _reason(record, token_loss, term, loss),
     }  # fmt: skip
     shared = {k: row[k] for k in ("run_id", "group", "params_total", "params_non_embedding")}
@@ -152,7 +160,7 @@ def _raw(
     n_read: int,
 ) -> RawTable:
     frame = pd.DataFrame(rows)
-    for name in ("loss_kind", "text", "tokenizer"):
+    for name in ("loss_kind", "text", "tokenizer", "windows"):
         if name not in frame:
             frame[name] = None
     frame = _mark_texts(frame, loss).dropna(axis="columns", how="all")
@@ -171,15 +179,32 @@ def _raw(
         frame=frame,
         columns=columns,
         labels=labels_for(columns, frame),
-        notes=_bound_note(frame, loss),
+        notes=(*_bound_note(frame, loss), *_pooling_notes(frame)),
         provenance={"source": source, "rows": n_read},
         curve_points=pd.DataFrame(points),
     )
 
 
+def _pooling_notes(frame: pd.DataFrame) -> list[str]:
+    """Says where one group holds runs that differ in more than size, horizon and seed."""
+    if "settings" not in frame:
+        return []
+    notes = []
+    for group, runs in frame[frame["reason"] == ""].groupby("group"):
+        for name in _SETTINGS:
+            values = pd.Series([str(s[name]) for s in runs["settings"]], index=runs.index)
+            if values.groupby(runs["params_total"]).nunique().max() > 1:
+                found = sorted({str(s[name]) for s in runs["settings"]})
+                notes.append(
+                    f"group {group} pools runs of one size that differ in {name} "
+                    f"({', '.join(found)}): a law through all of them describes none"
+                )
+    return notes
+
+
 def _mark_texts(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
-    """Losses of different texts, or nats of different tokenizers, are different yardsticks."""
-    identities = ["text"] if loss == "bits_per_byte" else ["text", "tokenizer"]
+    """Losses of different texts or windows, or nats of different tokenizers, are not compared."""
+    identities = ["text", "windows"] + (["tokenizer"] if loss != "bits_per_byte" else [])
     kind = frame["loss_kind"].copy()
     for name in identities:
         if frame[name].nunique() > 1:

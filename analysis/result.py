@@ -56,7 +56,7 @@ class FitResult:
             without units (parameters on a bound left out).
         start, end: parameters at the best start before polishing, and after.
         bounds_touched: such as "E = 0 (lower)".
-        condition_number: of the scaled Jacobian at the optimum.
+        condition_number: of the scaled Jacobian at the optimum, parameters on a bound left out.
         delta_sensitivity: rows (delta, then each parameter and `a`): the fit under other deltas.
         noise: standard deviation of log loss by level: "run", and "size" (or the cluster) where
             residuals of one cluster move together.

@@ -50,10 +50,16 @@ def train_flops_per_sequence(spec: RunSpec) -> int:
     objective's positions alone, the pair head once.
 
     Raises:
-        SpecError: the objective is unknown, or needs a pair head that the architecture lacks.
+        SpecError: the objective is unknown, needs a pair head that the architecture lacks, or
+            predicts the next token with a model that sees it.
     """
     objective = _objective(spec)
     model = build_shapes(spec)
+    if objective.predicts_next and not model.is_causal:
+        raise SpecError(
+            f"objective={spec.objective!r} predicts the next token, which arch={spec.arch!r} sees "
+            "in both directions; choose attention causal with arch decoder, or objective mlm"
+        )
     n_pairs = int(objective.uses_pairs)
     n_targets = objective.head_positions(spec)
     positions = {

@@ -55,6 +55,8 @@ class LitRun(pl.LightningModule):
 
     Attributes:
         curve: readings so far; part of the checkpoint, so that a branch has its trunk's.
+        readings_taken_over: how much of the curve came with the checkpoint.
+        steps_done: optimizer steps so far, those of the checkpoint included.
         tokens_predicted: targets so far, over all devices.
         session: what earlier attempts have spent; goes into each checkpoint.
         on_reading: is given each reading as (step, row of named values).
@@ -78,6 +80,8 @@ class LitRun(pl.LightningModule):
         self.train_flops_per_token = train_flops_per_token
         self.first_step = 0
         self.curve: list[CurvePoint] = []
+        self.readings_taken_over = 0
+        self.steps_done = 0
         self.tokens_predicted = 0
         self.session = Session()
         self.on_reading: OnReading | None = None
@@ -108,10 +112,8 @@ class LitRun(pl.LightningModule):
             group["lr"] = rate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        step = self.global_step
-        look = self.device.type == "cpu" or step % _FINITE_CHECK_STEPS == 0
-        if look and not all(map(torch.isfinite, self._nats_since_reading.values())):
-            raise Diverged(f"the training loss is not finite at step {step}")
+        step = self.steps_done = self.global_step
+        self._check_finite(step)
         if is_reading_step(step):
             self._read(step)
         if self.after_step is not None:
@@ -120,6 +122,18 @@ class LitRun(pl.LightningModule):
     def on_train_end(self) -> None:
         if not is_reading_step(self.global_step):
             self._read(self.global_step)
+
+    def _check_finite(self, step: int) -> None:
+        """Ends the run on a loss that is not finite; several devices look at it together."""
+        world_size = self.trainer.world_size
+        on_one_cpu = self.device.type == "cpu" and world_size == 1
+        if not on_one_cpu and step % _FINITE_CHECK_STEPS:
+            return
+        broken = not all(map(torch.isfinite, self._nats_since_reading.values()))
+        if world_size > 1:
+            broken = self.trainer.strategy.reduce_boolean_decision(broken, all=False)
+        if broken:
+            raise Diverged(f"the training loss is not finite at step {step}")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return adamw(self.model, self.spec)
@@ -160,6 +174,8 @@ class LitRun(pl.LightningModule):
         saved = checkpoint["run"]
         self.first_step = checkpoint["global_step"]
         self.curve = [CurvePoint(**point) for point in saved["curve"]]
+        self.readings_taken_over = len(self.curve)
+        self.steps_done = self.first_step
         self.tokens_predicted = saved["tokens_predicted"]
         # The sums of all devices were saved: one of them carries on with the whole.
         share = 1.0 if self.global_rank == 0 else 0.0
@@ -202,6 +218,8 @@ class LitRun(pl.LightningModule):
             row = {f"train/{term}_nats": nats for term, nats in train.items()}
             row |= {f"validation/{term}_nats": nats for term, nats in validation.items()}
             self.on_reading(step, row | {"train/learning_rate": rate})
+        if not all(map(math.isfinite, validation.values())):
+            raise Diverged(f"the validation loss is not finite at step {step}")
         bound = _DIVERGED_SHARE * math.log(self.spec.vocab_size)
         main = train[self.objective.main_term]
         if tokens > self.spec.warmup_tokens and not main < bound:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import bits_per_byte
 from scaling.evaluate.validation import validation_losses
-from scaling.lit import LitRun
+from scaling.lit import Diverged, LitRun
 from scaling.objectives import OBJECTIVES
 from scaling.record import CurvePoint, Provenance, RunRecord, Status
 from scaling.spec import RunSpec
@@ -40,10 +41,11 @@ def done_record(
     device = lit.device
     n_sequences = max(1, spec.eval_tokens // spec.seq_len)
     batches = [b.to(device) for b in objective.validation_batches(text, spec, n_sequences)]
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=spec.precision == "bf16")
-    with autocast:
-        losses = validation_losses(lit.model, objective, batches, unigram_nats=text.unigram_nats)
-        code = bits_per_byte(lit.model, text, spec, device=device)
+    # In float32 whatever the training precision, as the readings along the curve.
+    losses = validation_losses(lit.model, objective, batches, unigram_nats=text.unigram_nats)
+    code = bits_per_byte(lit.model, text, spec, device=device)
+    if not all(map(math.isfinite, (code.value, *(x.nats_per_target for x in losses.values())))):
+        raise Diverged("the loss of the trained model on the validation set is not finite")
     count_unique = unique_pair_tokens if objective.uses_pairs else unique_text_tokens
     return RunRecord(
         run_id=spec.run_id,
@@ -75,20 +77,27 @@ def done_record(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What an attempt had done when it ended early."""
+
+    session: Session
+    curve: tuple[CurvePoint, ...]
+    tokens_seen: int
+    tokens_predicted: int
+    device: torch.device
+
+
 def ended_record(
-    spec: RunSpec,
-    status: Status,
-    reason: str,
-    *,
-    session: Session | None = None,
-    curve: Sequence[CurvePoint] = (),
-    tokens_seen: int = 0,
-    tokens_predicted: int = 0,
-    device: torch.device | None = None,
-    attempts: int = 1,
+    spec: RunSpec, status: Status, reason: str, *, spent: Spent | None = None, attempts: int = 1
 ) -> RunRecord:
-    """The record of a run that did not reach its horizon: no loss, and the reason why."""
-    session = session or Session()
+    """The record of a run that did not reach its horizon: no loss, and the reason why.
+
+    Args:
+        spent: what its last attempt had done; None where training had not begun.
+    """
+    session = spent.session if spent else Session()
+    tokens_seen = spent.tokens_seen if spent else 0
     why = f"the run ended as {status}: {reason}"
     return RunRecord(
         run_id=spec.run_id,
@@ -97,22 +106,22 @@ def ended_record(
         reason=reason,
         **_counts(spec),
         tokens_seen=tokens_seen,
-        tokens_predicted=tokens_predicted,
-        tokens_unique=0,
+        tokens_predicted=spent.tokens_predicted if spent else 0,
+        tokens_unique=None,
         losses={},
         bits_per_byte=None,
         bits_per_byte_kind=None,
         bits_per_byte_standard_error=None,
-        curve=tuple(curve),
+        curve=spent.curve if spent else (),
         provenance=_provenance(
             spec,
             session,
             wall_seconds=session.seconds,
             steps=tokens_seen // spec.batch_tokens,
-            device=device,
+            device=spent.device if spent else None,
             attempts=attempts,
         ),
-        missing={"losses": why, "bits_per_byte": why},
+        missing={"losses": why, "bits_per_byte": why, "tokens_unique": why},
     )
 
 
@@ -187,10 +196,11 @@ def _versions() -> dict[str, str]:
 
 @lru_cache
 def _git_commit() -> str | None:
+    package = Path(__file__).resolve().parent
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
+            ["git", "rev-parse", "--show-toplevel", "HEAD"],
+            cwd=package,
             capture_output=True,
             text=True,
             timeout=5,
@@ -198,4 +208,6 @@ def _git_commit() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() or None
+    top, _, commit = result.stdout.strip().partition("\n")
+    # Installed into another project, the package lies in that project's repository.
+    return commit if commit and Path(top) == package.parent else None

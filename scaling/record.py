@@ -24,14 +24,15 @@ class TermLoss:
     Attributes:
         nats_per_target: summed nats over targets, divided by their count.
         targets: how many tokens (or pairs) were predicted.
-        standard_error: of `nats_per_target`, over sequences.
+        standard_error: of `nats_per_target`, over batches of sequences; null where the
+            validation set is a single batch.
         unigram_nats_per_target: the same targets under the training text's unigram code;
             null for terms whose targets are not tokens.
     """
 
     nats_per_target: float
     targets: int
-    standard_error: float
+    standard_error: float | None
     unigram_nats_per_target: float | None = None
 
 
@@ -40,7 +41,8 @@ class CurvePoint:
     """One reading of one loss term during training.
 
     Attributes:
-        split: `train` is the mean since the previous reading, `validation` the fixed set.
+        split: `train` is the mean since the previous reading, `validation` a fixed part of the
+            validation set, smaller than that of the final losses.
     """
 
     tokens: int
@@ -104,7 +106,7 @@ class RunRecord:
     train_flops_6nd: float
     tokens_seen: int
     tokens_predicted: int
-    tokens_unique: int
+    tokens_unique: int | None
     losses: dict[str, TermLoss]
     bits_per_byte: float | None
     bits_per_byte_kind: BitsPerByteKind | None

@@ -118,6 +118,10 @@ def expand(
     name = check_sweep_name(name or config.get("name") or sweep_file.stem)
     grid = _Grid()
     grid.fill(config["parameters"], _once_per_text(load))
+    if not grid.cells and not grid.excluded:
+        raise SweepError(
+            f"sweep {name!r} has no cells: a parameter has no values; give each at least one"
+        )
     if not grid.cells:
         first = grid.excluded[0]
         raise SweepError(

@@ -30,13 +30,14 @@ from scaling.files import written_atomically
 from scaling.lit import Diverged, LitRun
 from scaling.models import build_model
 from scaling.objectives import OBJECTIVES
-from scaling.outcome import done_record, ended_record
+from scaling.outcome import Spent, done_record, ended_record
 from scaling.record import RunRecord
 from scaling.spec import RunSpec
 from scaling.text import Text
 
 CHECKPOINT_SECONDS = 60.0
 PROGRESS_SECONDS = 0.5
+_AGREEMENT_STEPS = 10
 # Readings along the curve use this share of the validation set.
 _READING_SHARE = 8
 
@@ -83,7 +84,8 @@ def run(
     Args:
         text: the tokenised corpus; its fingerprints must be the spec's.
         folder: where checkpoints and `weights.safetensors` are written. A `checkpoint.pt`
-            that lies there is resumed.
+            that lies there is resumed; it is left for the caller to remove once the record
+            is safe.
         fork: trunk checkpoint of a shorter run of the same trunk, to start from.
         check_fence: called before each write; raises if the run was given to someone else.
         attempts: how often this run was started, for the record.
@@ -113,30 +115,22 @@ def run(
         lit.on_reading = _row_writer(logger, spec, lit, watch)
     try:
         with watch.signals(), _quiet_lightning():
-            trainer = _trainer(spec, devices)
-            trainer.fit(lit, ckpt_path=start, weights_only=True)
-    except Diverged as error:
-        return ended_record(
-            spec,
-            "diverged",
-            str(error),
+            _trainer(spec, devices).fit(lit, ckpt_path=start, weights_only=True)
+        check_fence()
+        record = done_record(
+            lit,
             session=watch.session_now(),
-            curve=lit.curve,
-            tokens_seen=trainer.global_step * spec.batch_tokens,
-            tokens_predicted=lit.tokens_predicted,
-            device=lit.device,
+            seconds_before_training=watch.started - started,
             attempts=attempts,
         )
-    check_fence()
-    record = done_record(
-        lit,
-        session=watch.session_now(),
-        seconds_before_training=watch.started - started,
-        attempts=attempts,
-    )
+    except Diverged as error:
+        return ended_record(spec, "diverged", str(error), spent=watch.spent(), attempts=attempts)
+    except Exception as error:
+        # For the record of an attempt that timed out or failed.
+        error.spent = watch.spent()  # type: ignore[attr-defined]
+        raise
     check_fence()
     _write_weights(model, folder / "weights.safetensors")
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     return record
 
 
@@ -163,14 +157,34 @@ class _Watch:
         now = time.monotonic()
         if step == spec.fork_step:
             self._save(FORK)
-        if self._interrupted:
+        if self._agreed(self._interrupted, step):
             self._save(CHECKPOINT)
             raise Interrupted(f"stopped by a signal after {step} of {spec.total_steps} steps")
-        if now - self._last_checkpoint > CHECKPOINT_SECONDS and step < spec.total_steps:
+        is_due = now - self._last_checkpoint > CHECKPOINT_SECONDS
+        if self._agreed(is_due, step) and step < spec.total_steps:
             self._save(CHECKPOINT)
             self._last_checkpoint = time.monotonic()
         if now - self._last_progress > PROGRESS_SECONDS:
             self._report(step, now)
+
+    def _agreed(self, wanted: bool, step: int) -> bool:
+        """Writing takes all devices at the same step: they ask each other every few steps."""
+        trainer = self._lit.trainer
+        if trainer.world_size == 1:
+            return wanted
+        if step % _AGREEMENT_STEPS:
+            return False
+        return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
+
+    def spent(self) -> Spent:
+        lit = self._lit
+        return Spent(
+            session=self.session_now(),
+            curve=tuple(lit.curve),
+            tokens_seen=lit.steps_done * lit.spec.batch_tokens,
+            tokens_predicted=lit.tokens_predicted,
+            device=lit.device,
+        )
 
     def session_now(self) -> Session:
         spent = time.monotonic() - self.started
@@ -189,6 +203,10 @@ class _Watch:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @property
+    def is_branch(self) -> bool:
+        return self._session.forked_from is not None
 
     def listen(self) -> None:
         """Takes the signals; again before the first step, since Lightning takes SIGTERM too."""
@@ -224,16 +242,32 @@ class _Watch:
 def _row_writer(
     logger: RunLogger, spec: RunSpec, lit: LitRun, watch: _Watch
 ) -> Callable[[int, dict[str, float]], None]:
-    def write(step: int, row: dict[str, float]) -> None:
+    """Sends readings to the logger; before the first one of a branch, those of its trunk."""
+    trunk_is_missing = watch.is_branch
+
+    def send(step: int, row: dict[str, float]) -> None:
         tokens = step * spec.batch_tokens
-        logger.log_row(
-            row | {"throughput/tokens_per_second": watch.tokens_per_second},
-            tokens=tokens,
-            train_flops=tokens * lit.train_flops_per_token,
-            step=step,
-        )
+        train_flops = tokens * lit.train_flops_per_token
+        logger.log_row(row, tokens=tokens, train_flops=train_flops, step=step)
+
+    def write(step: int, row: dict[str, float]) -> None:
+        nonlocal trunk_is_missing
+        if trunk_is_missing:
+            trunk_is_missing = False
+            for tokens, readings in _trunk_rows(lit):
+                send(tokens // spec.batch_tokens, readings)
+        send(step, row | {"throughput/tokens_per_second": watch.tokens_per_second})
 
     return write
+
+
+def _trunk_rows(lit: LitRun) -> list[tuple[int, dict[str, float]]]:
+    """The readings that a branch took over, one row for each number of tokens."""
+    rows: dict[int, dict[str, float]] = {}
+    for point in lit.curve[: lit.readings_taken_over]:
+        row = rows.setdefault(point.tokens, {"train/learning_rate": point.learning_rate})
+        row[f"{point.split}/{point.term}_nats"] = point.nats_per_target
+    return sorted(rows.items())
 
 
 def _check_text(spec: RunSpec, text: Text) -> None:

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from scaling import claims
 from scaling.attempt import alarm_after, heart, stoppable
+from scaling.checkpoint import CHECKPOINT
 from scaling.claims import Claim, ClaimLost
 from scaling.errors import BLOCKING_ERRNOS
 from scaling.files import write_atomic
@@ -81,6 +82,8 @@ def _tracked(store: Store, claim: Claim, job: Job, on_progress: OnProgress | Non
                 tracker.abort("interrupted", str(error))
             raise
         published = store.publish(claim, record)
+        if published and record.status == "done":
+            (claim.folder / CHECKPOINT).unlink(missing_ok=True)
         if tracker is not None:
             tracker.finish(record)
         return record.status if published else "busy"
@@ -96,8 +99,9 @@ def _train(
 ) -> RunRecord:
     """The record of the run, or of how it failed."""
 
-    def ended(status: Status, reason: str) -> RunRecord:
-        return ended_record(spec, status, reason, attempts=claim.token)
+    def ended(status: Status, reason: str, error: BaseException | None = None) -> RunRecord:
+        spent = getattr(error, "spent", None)
+        return ended_record(spec, status, reason, spent=spent, attempts=claim.token)
 
     died = claims.deaths(claim.folder)
     if len(died) >= MAX_DEATHS:
@@ -120,6 +124,7 @@ def _train(
                     "timeout",
                     f"the attempt ran over its {job.timeout_seconds:g} seconds; its checkpoint"
                     " is kept: `scaling retry SWEEP --only timeout` goes on from there",
+                    error,
                 )
             raise Interrupted(str(error)) from error
         except ClaimLost:
@@ -130,7 +135,8 @@ def _train(
             claim.check()
             write_atomic(claim.folder / "traceback.txt", traceback.format_exc())
             status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
-            return ended(status, f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
+            line = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            return ended(status, line, error)
 
 
 def read_text(spec: RunSpec, store: Store) -> Text:

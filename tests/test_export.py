@@ -49,8 +49,14 @@ def write_cell(root: Path, spec: RunSpec, model: LanguageModel, status: Status =
 
 def trained(arch: str, **changes: Any) -> tuple[RunSpec, LanguageModel]:
     """A model whose parameters all matter, as after training."""
+    # A view of both directions takes masked tokens; every architecture can be trained on them.
+    causal = arch in ("gpt", "decoder") and changes.get("attention") != "bidirectional"
     spec = make_spec(
-        arch=arch, n_layer=2, tokenizer_fingerprint=byte_tokenizer().fingerprint, **changes
+        arch=arch,
+        objective="clm" if causal else "mlm",
+        n_layer=2,
+        tokenizer_fingerprint=byte_tokenizer().fingerprint,
+        **changes,
     )
     model = exporting.build_model(spec)
     generator = torch.Generator().manual_seed(1)

@@ -112,3 +112,14 @@ def test_the_error_of_a_ratio_covers_the_truth() -> None:
         mean, error, _ = ratio_of_sums(list(zip(sums, counts, strict=True)))
         hits += abs(mean - 2.0) < 1.96 * error
     assert 0.92 < hits / 400 < 0.98
+
+
+def test_the_kind_follows_the_objective_and_not_the_attention(text: Text) -> None:
+    """A causal model of masked tokens says nothing of the next token: it has a bound only."""
+    spec = spec_for(text, arch="decoder", objective="mlm", eval_tokens=64)
+    assert bits_per_byte(build_model(spec), text, spec, device=CPU).kind == "upper_bound"
+
+
+def test_a_single_batch_has_no_error_and_not_an_infinite_one() -> None:
+    mean, error, total = ratio_of_sums([(6.0, 3.0)])
+    assert (mean, error, total) == (2.0, None, 3.0)

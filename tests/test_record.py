@@ -7,14 +7,23 @@ import math
 from typing import Any
 
 import pytest
+import torch
 
-from scaling.outcome import ended_record
+from scaling.checkpoint import Session
+from scaling.outcome import Spent, ended_record
 from scaling.record import SCHEMA_VERSION, RunRecord, TermLoss
 from tests.factories import make_spec
 
 
 def failed() -> RunRecord:
-    return ended_record(make_spec(), "failed", "the disk burned", tokens_seen=512 * 3)
+    spent = Spent(
+        session=Session(seconds=2.0),
+        curve=(),
+        tokens_seen=512 * 3,
+        tokens_predicted=1400,
+        device=torch.device("cpu"),
+    )
+    return ended_record(make_spec(), "failed", "the disk burned", spent=spent)
 
 
 def test_round_trip_through_json() -> None:
@@ -32,7 +41,7 @@ def test_a_failed_run_has_no_numbers_and_says_why() -> None:
     record = failed()
     assert record.losses == {}
     assert record.bits_per_byte is None
-    assert record.missing.keys() == {"losses", "bits_per_byte"}
+    assert record.missing.keys() == {"losses", "bits_per_byte", "tokens_unique"}
     assert all("the disk burned" in why for why in record.missing.values())
     assert record.provenance.spent_flops == 3 * 512 * record.train_flops_per_token
 

@@ -252,3 +252,21 @@ def test_a_source_that_is_not_there_or_empty_is_one_line(tmp_path: Path) -> None
     empty.write_text("N,D,loss\n")
     with pytest.raises(AnalysisError, match="no rows"):
         load_table(empty)
+
+
+def test_runs_that_differ_in_more_than_size_and_seed_are_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    records = [r for r in _records(tmp_path) if r["status"] == "done"]
+    assert not [note for note in load_table(records).notes if "pools runs" in note]
+    for i, record in enumerate(records):
+        record["spec"]["mask_rate"] = (0.15, 0.4)[i % 2]
+    notes = [note for note in load_table(records).notes if "pools runs" in note]
+    assert any("differ in mask_rate (0.15, 0.4)" in note for note in notes)
+
+
+def test_losses_over_windows_of_two_lengths_are_two_yardsticks(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    records = [r for r in _records(tmp_path) if r["status"] == "done"]
+    before = load_table(records).loss_kinds
+    records[0]["spec"]["seq_len"] *= 2
+    assert len(load_table(records).loss_kinds) > len(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -72,7 +73,6 @@ def test_an_interrupted_run_ends_like_one_left_alone(
     assert parts.result() == whole.result()
     assert same_weights(tmp_path / "parts", tmp_path / "whole")
     assert parts.provenance.spent_flops == whole.provenance.spent_flops == whole.train_flops
-    assert not (tmp_path / "parts" / CHECKPOINT).exists()
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(
@@ -126,7 +126,7 @@ def test_a_branch_from_a_trunk_equals_a_run_from_scratch(
 
 def test_a_trunk_that_went_too_far_or_is_another_is_not_used(text: Text, tmp_path: Path) -> None:
     long, short = long_spec(text), spec_for(text)
-    other = short.replace(seed=1)
+    other = spec_for(text, train_tokens=512 * 300, seed=1)
     train_run(long, text, tmp_path / "long")
     for spec in (short, other):
         record = train_run(spec, text, tmp_path / spec.run_id, fork=tmp_path / "long" / FORK)
@@ -204,3 +204,29 @@ def test_losing_the_claim_stops_the_writing(text: Text, tmp_path: Path) -> None:
     with pytest.raises(Lost):
         train_run(spec_for(text), text, tmp_path, check_fence=lost)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tiny_validation_set_gives_a_record_without_an_error(text: Text, tmp_path: Path) -> None:
+    record = train_run(spec_for(text, eval_tokens=64), text, tmp_path)
+    assert record.losses["clm"].standard_error is None
+    assert record.bits_per_byte_standard_error is None
+    assert RunRecord.from_dict(json.loads(record.to_json())) == record
+
+
+def test_what_an_attempt_had_done_travels_with_its_error(
+    text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Exception):
+        pass
+
+    def break_it(progress: train.Progress) -> None:
+        if progress.tokens >= 512 * 70:
+            raise Broken
+
+    monkeypatch.setattr(train, "PROGRESS_SECONDS", 0.0)
+    with pytest.raises(Broken) as caught:
+        train_run(long_spec(text), text, tmp_path, on_progress=break_it)
+    spent = caught.value.spent  # type: ignore[attr-defined]
+    assert spent.tokens_seen == 512 * 70
+    assert spent.session.seconds > 0
+    assert {point.tokens for point in spent.curve} == {512 * 64}

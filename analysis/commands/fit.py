@@ -17,6 +17,8 @@ from analysis.commands.source import (
     source_options,
 )
 
+_LEAST_SIZES = 3
+
 if TYPE_CHECKING:
     from analysis.result import FitResult
     from analysis.table import Table
@@ -87,6 +89,8 @@ def fit_groups(
     reasons: dict[str, str] = {}
     for group, part in groups_of(table).items():
         try:
+            if law != "compute":
+                _check_sizes(part)
             found[group] = fit_law(
                 part, law, objective=objective,  # type: ignore[arg-type]
                 intervals="bootstrap" if n_boot else None, n_boot=n_boot or 1000, seed=seed,
@@ -96,3 +100,16 @@ def fit_groups(
     if not found:
         raise AnalysisError("; ".join(dict.fromkeys(reasons.values())))
     return found, reasons
+
+
+def _check_sizes(table: Table) -> None:
+    """Two sizes fix an exponent and its factor together and neither alone."""
+    from analysis.errors import AnalysisError
+
+    column = table.columns.get("n")
+    sizes = table.frame[column].nunique() if column in table.frame else _LEAST_SIZES
+    if sizes < _LEAST_SIZES:
+        raise AnalysisError(
+            f"{sizes} distinct {column}: an exponent and its factor need {_LEAST_SIZES} sizes to "
+            "be told apart; add runs of other sizes"
+        )

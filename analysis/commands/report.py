@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,10 @@ from analysis.commands.source import (
 
 if TYPE_CHECKING:
     from analysis.study import Study
+    from analysis.table import Table
+
+# Beside the page: what it was made of and what it printed, so that the same is not made twice.
+_NOTE = "report.json"
 
 EPILOG = """\b
 Examples:
@@ -48,16 +54,44 @@ def report(
     """Write the study of SOURCE as one HTML file that needs no network.
 
     SOURCE is the folder of a sweep, a sweep's name, or a CSV. The last line is the file's path.
+    A report that was made of the same runs and options is not made again.
     """
-    from analysis.report.page import write_report
-    from analysis.study import make_study
-
     path = find_source(source, root)
     table = open_table(path, columns)
-    study = make_study(path, table, reference=reference, n_boot=n_boot, seed=seed)
-    written = write_report(study, out or default_folder(path, "report"))
-    print(_exponents(study))
-    print(written)
+    folder = out or default_folder(path, "report")
+    key = _key(table, (str(path), reference, n_boot, seed))
+    lines = _still_true(folder, key)
+    if lines is None:
+        from analysis.report.page import write_report
+        from analysis.study import make_study
+
+        study = make_study(path, table, reference=reference, n_boot=n_boot, seed=seed)
+        write_report(study, folder)
+        lines = _exponents(study)
+        note = {"key": key, "lines": lines}
+        (folder / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+    print(lines)
+    print(folder / "report.html")
+
+
+def _key(table: Table, options: tuple[object, ...]) -> str:
+    """A hash of all that a report depends on: the runs, the options and this package's code."""
+    code = sorted(Path(__file__).parents[1].rglob("*.*"))
+    parts = [table.frame.to_json(), table.excluded.to_json(), table.curve_points.to_json()]
+    parts += [repr((options, table.notes, sorted(table.columns.items())))]
+    parts += [f"{file} {file.stat().st_mtime_ns}" for file in code if file.suffix != ".pyc"]
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+
+def _still_true(folder: Path, key: str) -> str | None:
+    """What the report in `folder` printed, if it was made of the very same."""
+    if not (folder / "report.html").is_file():
+        return None
+    try:
+        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        return str(note["lines"]) if note["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _exponents(study: Study) -> str:

@@ -67,7 +67,7 @@ def _print(plan: Plan) -> None:
     labels = list(dict.fromkeys(name for cell in plan.cells for name in cell.labels))
     for label in labels:
         table.add_column(label, overflow="fold")
-    for column in ("N", "D", "FLOPs", "memory", "time"):
+    for column in ("N without emb.", "D", "FLOPs", "memory", "time"):
         table.add_column(column, justify="right")
     table.add_column("state")
     for cell in plan.cells:

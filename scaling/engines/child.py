@@ -108,5 +108,8 @@ def _sit_down(seat: Seat) -> None:
     if seat.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat.cores)
     if seat.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(seat.gpu)
+        # The user's own choice of devices is what the seats are numbered in.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = visible.split(",") if visible else [str(i) for i in range(seat.gpu + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = names[seat.gpu]
     torch.set_num_threads(seat.threads)

@@ -1,10 +1,11 @@
 """Bits per byte of held-out text: the yardstick that BERT and GPT share.
 
-A causal model gives each text a probability, and its code length is exact. A masked model gives
-one through the orders in which tokens can be filled in: with k of n tokens masked, k uniform on
-1..n, the mean loss of the masked tokens times n bounds the text's code length from above, in
-expectation over k and the choice of tokens (Uria et al. 2014, arXiv:1310.1757, section 4; Austin
-et al. 2021, arXiv:2107.03006, appendix A.3). Special tokens are given and cost nothing, in both.
+A model of the next token gives each text a probability, and its code length is exact. A model of
+masked tokens, whatever its attention, gives one through the orders in which tokens can be filled
+in: with k of n tokens masked, k uniform on 1..n, the mean loss of the masked tokens times n bounds
+the text's code length from above, in expectation over k and the choice of tokens (Uria et al. 2014,
+arXiv:1310.1757, section 4; Austin et al. 2021, arXiv:2107.03006, appendix A.3). Special tokens are
+given and cost nothing, in both.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from scaling.batches import validation_windows
 from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import LanguageModel
+from scaling.objectives import OBJECTIVES
 from scaling.objectives.clm import causal_batch
 from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import is_text, step_rng, token_nats
@@ -36,7 +38,7 @@ class BitsPerByte:
 
     value: float
     kind: BitsPerByteKind
-    standard_error: float
+    standard_error: float | None
 
 
 @torch.no_grad()
@@ -47,7 +49,8 @@ def bits_per_byte(
     n_sequences = max(1, spec.eval_tokens // spec.seq_len)
     ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
     bytes_B = text.tokenizer.bytes_per_id[ids_BT].sum(axis=1)
-    measure = _causal_nats if model.is_causal else _any_order_nats
+    predicts_next = OBJECTIVES[spec.objective].predicts_next
+    measure = _causal_nats if predicts_next else _any_order_nats
     model.eval()
     pieces = []
     for first in range(0, len(ids_BT), _ROWS):
@@ -58,8 +61,8 @@ def bits_per_byte(
     nats_per_byte, error, _ = ratio_of_sums(pieces)
     return BitsPerByte(
         value=nats_per_byte / math.log(2),
-        kind="exact" if model.is_causal else "upper_bound",
-        standard_error=error / math.log(2),
+        kind="exact" if predicts_next else "upper_bound",
+        standard_error=None if error is None else error / math.log(2),
     )
 
 

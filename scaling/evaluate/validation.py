@@ -52,17 +52,17 @@ def validation_losses(
     return losses
 
 
-def ratio_of_sums(pieces: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+def ratio_of_sums(pieces: Sequence[tuple[float, float]]) -> tuple[float, float | None, float]:
     """Sum of numerators over sum of denominators, its standard error, and the denominator.
 
-    The error is the usual linearised one; it is infinite for a single piece.
+    The error is the usual linearised one; a single piece has none.
     """
     numerators, denominators = np.array(pieces, dtype=np.float64).T
     total = denominators.sum()
     ratio = numerators.sum() / total
     m = len(pieces)
     if m < 2:
-        return float(ratio), math.inf, float(total)
+        return float(ratio), None, float(total)
     residuals = numerators - ratio * denominators
     error = math.sqrt(m / (m - 1) * float(residuals @ residuals)) / total
     return float(ratio), float(error), float(total)

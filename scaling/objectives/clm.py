@@ -30,6 +30,7 @@ class CausalLanguageModelling:
     """Next-token prediction on all text tokens, or on a random share of them."""
 
     uses_pairs = False
+    predicts_next = True
     main_term = "clm"
 
     def head_positions(self, spec: RunSpec) -> int:

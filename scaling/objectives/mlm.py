@@ -35,6 +35,7 @@ class MaskedLanguageModelling:
     """Prediction of a fixed share of the text tokens from all the others."""
 
     uses_pairs = False
+    predicts_next = False
     main_term = "mlm"
 
     def head_positions(self, spec: RunSpec) -> int:
