@@ -38,8 +38,8 @@ def flops_figure(study: Study) -> Drawing:
         caption="Each mark is the final loss of a run."
         + (
             " The line is the lower envelope of the validation curves, solid where a smaller and "
-            "a larger size reach the same FLOPs. It is drawn from readings before the cool-down, "
-            "so final losses may lie below it."
+            "a larger size reach the same FLOPs. It joins readings on the plateau with the "
+            "cooled-down ends of runs, which lie lower: that is why it steps at the budgets."
             if envelope
             else ""
         ),
