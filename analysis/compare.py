@@ -61,7 +61,7 @@ def compare(
         AnalysisError: fewer than two groups, an unknown reference, or losses on several
             yardsticks inside one group.
     """
-    table = _grouped(table, by)
+    table = table.grouped_by(by)
     groups = table.groups
     reference = _checked_reference(groups, reference, by)
     yardsticks = _yardsticks(table)
@@ -99,26 +99,6 @@ def compare(
         excluded=table.excluded, columns=table.columns, labels=table.labels,
         flags=_flags(table, arms, differences, others), seed=seed,
     )  # fmt: skip
-
-
-def _grouped(table: Table, by: str) -> Table:
-    """The table with the groups of column `by` in the column `group`."""
-    if by not in table.frame:
-        raise AnalysisError(
-            f"the table has no column {by!r} to compare by; it has "
-            f"{', '.join(table.frame.columns)}: name one by --group"
-        )
-    if by == "group":
-        return table
-    frame = table.frame.assign(group=table.frame[by].astype(str))
-    excluded = table.excluded
-    if by in excluded:
-        excluded = excluded.assign(group=excluded[by].astype(str))
-    points = table.curve_points
-    if len(points):
-        group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
-        points = points.assign(group=points["run_id"].map(group_of))
-    return dataclasses.replace(table, frame=frame, excluded=excluded, curve_points=points)
 
 
 def _checked_reference(groups: Sequence[str], reference: str | None, by: str) -> str:

@@ -152,6 +152,27 @@ class Table:
             excluded=self.excluded.drop(self.excluded.index[index]).reset_index(drop=True),
         )
 
+    def grouped_by(self, by: str) -> Table:
+        """The same runs with column `by` as their group; `group` and `arch` change nothing.
+
+        Raises:
+            AnalysisError: there is no such column.
+        """
+        if by in ("group", "arch"):
+            return self
+        if by not in self.frame:
+            raise AnalysisError(
+                f"the table has no column {by!r} (--by); it has {', '.join(self.frame.columns)}"
+            )
+        frame = self.frame.assign(group=self.frame[by].astype(str))
+        excluded, points = self.excluded, self.curve_points
+        if by in excluded:
+            excluded = excluded.assign(group=excluded[by].astype(str))
+        if len(points):
+            group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
+            points = points.assign(group=points["run_id"].map(group_of))
+        return dataclasses.replace(self, frame=frame, excluded=excluded, curve_points=points)
+
     def with_columns(self, **roles: str) -> Table:
         """The same runs with another counting convention, such as n="params_non_embedding"."""
         for role, column in roles.items():

@@ -11,7 +11,7 @@ from types import FrameType
 
 from scaling import claims
 from scaling.claims import Claim, ClaimLost
-from scaling.train import Interrupted
+from scaling.watch import Interrupted
 
 
 @contextlib.contextmanager

@@ -120,7 +120,8 @@ def _train_for_a_while(
     connection: Connection, root: Path, spec: RunSpec, seat: Seat, seconds: float
 ) -> None:
     child.prepare(seat, root / "cache" / "calibration.txt")
-    from scaling.train import Progress, run
+    from scaling.train import run
+    from scaling.watch import Progress
     from scaling.worker import read_text
 
     seen: list[tuple[float, int]] = []

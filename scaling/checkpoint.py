@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle  # only its exception: files are read with weights_only
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,8 +69,6 @@ def save_checkpoint(trainer: pl.Trainer, path: Path) -> None:
         return
     with written_atomically(path) as partial:
         trainer.save_checkpoint(partial)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
 
 
 def _header(path: Path) -> dict[str, Any] | None:

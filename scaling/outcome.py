@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from scaling import accounting
+from scaling import accounting, machine
 from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import bits_per_byte
 from scaling.evaluate.validation import validation_losses
 from scaling.lit import Diverged, LitRun
 from scaling.objectives import OBJECTIVES
-from scaling.record import CurvePoint, Provenance, RunRecord, Status
+from scaling.record import CurvePoint, Provenance, RunRecord, Status, TermLoss
 from scaling.spec import RunSpec
 
 
@@ -74,7 +74,14 @@ def done_record(
             device=device,
             attempts=attempts,
         ),
+        missing=_missing_errors(losses),
     )
+
+
+def _missing_errors(losses: dict[str, TermLoss]) -> dict[str, str]:
+    if all(loss.standard_error is not None for loss in losses.values()):
+        return {}
+    return {"standard_error": "the validation set is a single batch, which has no spread"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,18 +176,7 @@ def _device_name(device: torch.device | None) -> str:
         return "unknown: the run ended before it had one"
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads, {_processor()}"
-
-
-@lru_cache
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return f"{device.type}, {torch.get_num_threads()} threads, {machine.processor()}"
 
 
 @lru_cache

@@ -24,11 +24,13 @@ from scaling.files import write_atomic
 from scaling.jobs import Job, Outcome
 from scaling.outcome import ended_record
 from scaling.record import RunRecord, Status
+from scaling.run_log import RunLogger
 from scaling.spec import RunSpec
 from scaling.store import Store
 from scaling.text import Text, load_text
 from scaling.tracking import make_logger
-from scaling.train import Interrupted, Progress, RunLogger, run
+from scaling.train import run
+from scaling.watch import Interrupted, Progress
 
 MAX_DEATHS = 3
 _LITTLE_SPACE_BYTES = 1 << 20

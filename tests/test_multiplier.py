@@ -42,6 +42,20 @@ def test_a_scaled_loss_term_is_a_constant_multiplier() -> None:
     assert verdict.sentence.startswith("y needs less compute: at 1e+20 FLOPs x needs 1.8")
 
 
+def test_a_group_behind_by_its_bound_is_said_to_be_less_behind_perhaps() -> None:
+    changes = {"A": LAW["A"] * 0.9, "B": LAW["B"] * 0.9}
+    found = _between(load_table(grouped_frame({"x": {}, "y": changes}, noise=1e-3, sizes=FINE)))
+
+    def sentence(*bounded: str) -> str:
+        return multiplier_verdict(found, approach="law", bounded=bounded).sentence
+
+    doubt = "the losses of x are upper bounds, so in truth it may be less behind"
+    assert doubt in sentence("x")
+    # A leader that is ahead by its bound is ahead, and two bounds stand on one footing.
+    assert sentence("y") == sentence("x", "y") == sentence()
+    assert "upper bounds" not in sentence()
+
+
 def test_equal_groups_establish_nothing() -> None:
     found = _between(load_table(grouped_frame({"x": {}, "y": {}}, noise=0.003, sizes=FINE)))
     verdict = multiplier_verdict(found, approach="Chinchilla law")

@@ -157,3 +157,8 @@ def test_numbers_of_the_bundled_sweeps_are_numbers() -> None:
         for key in ("train_flops", "train_tokens", "peak_lr"):
             for value in parameters.get(key, {}).get("values", []):
                 assert isinstance(value, int | float)
+
+
+def test_a_parameter_without_values_is_no_sweep(tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match="no cells: a parameter has no values; give each"):
+        expand(write_tiny_sweep(tmp_path), loader(tmp_path), overrides={"seed": []})

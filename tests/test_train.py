@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scaling import train
+from scaling import watch
 from scaling.checkpoint import CHECKPOINT, FORK
 from scaling.record import RunRecord
 from scaling.spec import RunSpec
 from scaling.text import Text
-from scaling.train import Interrupted, run
+from scaling.train import run
+from scaling.watch import Interrupted, Progress, Watch
 from tests.factories import make_text, spec_for
 
 ARMS = [("decoder", "clm"), ("encoder", "mlm"), ("bert", "mlm+nsp")]
@@ -60,9 +61,9 @@ def test_an_interrupted_run_ends_like_one_left_alone(
 
     for attempt in range(3):
         with pytest.MonkeyPatch.context() as patch:
-            before = train._Watch.after_step
+            before = Watch.after_step
             patch.setattr(
-                train._Watch,
+                Watch,
                 "after_step",
                 lambda self, step, before=before: (interrupt_at(step), before(self, step)),
             )
@@ -81,27 +82,27 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     """No signal reaches the process: the steps since the last checkpoint are repeated."""
     spec = long_spec(text)
     whole = train_run(spec, text, tmp_path / "whole")
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
-    before = train._Watch.after_step
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
+    before = Watch.after_step
 
     class Killed(Exception):
         pass
 
-    def die_at_100(self: train._Watch, step: int) -> None:
+    def die_at_100(self: Watch, step: int) -> None:
         if step == 100:
             raise Killed
         before(self, step)
 
-    monkeypatch.setattr(train._Watch, "after_step", die_at_100)
+    monkeypatch.setattr(Watch, "after_step", die_at_100)
     with pytest.raises(Killed):
         train_run(spec, text, tmp_path / "parts")
-    monkeypatch.setattr(train._Watch, "after_step", before)
+    monkeypatch.setattr(Watch, "after_step", before)
     resumed_from = []
 
-    def note(progress: train.Progress) -> None:
+    def note(progress: Progress) -> None:
         resumed_from.append(progress.tokens)
 
-    monkeypatch.setattr(train, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.0)
     parts = train_run(spec, text, tmp_path / "parts", on_progress=note)
     assert resumed_from[0] == 100 * spec.batch_tokens, "step 99 was on disk, step 100 was not"
     assert parts.result() == whole.result()
@@ -210,6 +211,7 @@ def test_a_tiny_validation_set_gives_a_record_without_an_error(text: Text, tmp_p
     record = train_run(spec_for(text, eval_tokens=64), text, tmp_path)
     assert record.losses["clm"].standard_error is None
     assert record.bits_per_byte_standard_error is None
+    assert "single batch" in record.missing["standard_error"]
     assert RunRecord.from_dict(json.loads(record.to_json())) == record
 
 
@@ -219,11 +221,11 @@ def test_what_an_attempt_had_done_travels_with_its_error(
     class Broken(Exception):
         pass
 
-    def break_it(progress: train.Progress) -> None:
+    def break_it(progress: Progress) -> None:
         if progress.tokens >= 512 * 70:
             raise Broken
 
-    monkeypatch.setattr(train, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.0)
     with pytest.raises(Broken) as caught:
         train_run(long_spec(text), text, tmp_path, on_progress=break_it)
     spent = caught.value.spent  # type: ignore[attr-defined]

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from scaling import claims, worker
+from scaling import claims, watch, worker
+from scaling.checkpoint import CHECKPOINT
 from scaling.errors import describe_os_error
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
 from scaling.sweep import expand
-from scaling.train import Progress
+from scaling.watch import Progress
 from scaling.worker import run_cell
 from tests.tiny_sweep import loader, write_tiny_sweep
 
@@ -164,3 +165,22 @@ def test_the_heart_beats_while_the_cell_trains(
 
     monkeypatch.setattr(worker, "run", run)
     assert run_cell(store.root, job) == "failed"
+
+
+def test_a_checkpoint_stays_until_the_record_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
+    store, (job, _) = planned(tmp_path)
+    checkpoint = store.folder(job.run_id) / CHECKPOINT
+
+    def full(self: Store, *args: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device", "record.json")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "publish", full)
+        with pytest.raises(OSError, match="No space"):
+            run_cell(store.root, job)
+    assert checkpoint.exists()
+    assert run_cell(store.root, job) == "done"
+    assert not checkpoint.exists()

@@ -82,6 +82,7 @@ def fit_groups(
     Raises:
         AnalysisError: no group could be fitted.
     """
+    from analysis import laws
     from analysis.errors import AnalysisError
     from analysis.fit import fit_law
 
@@ -89,7 +90,7 @@ def fit_groups(
     reasons: dict[str, str] = {}
     for group, part in groups_of(table).items():
         try:
-            if law != "compute":
+            if "n" in laws.LAWS[law].axes:
                 _check_sizes(part)
             found[group] = fit_law(
                 part, law, objective=objective,  # type: ignore[arg-type]

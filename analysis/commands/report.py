@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Beside the page: what it was made of and what it printed, so that the same is not made twice.
 _NOTE = "report.json"
+_CODE = ("*.py", "*.j2", "*.css")
 
 EPILOG = """\b
 Examples:
@@ -76,10 +77,11 @@ def report(
 
 def _key(table: Table, options: tuple[object, ...]) -> str:
     """A hash of all that a report depends on: the runs, the options and this package's code."""
-    code = sorted(Path(__file__).parents[1].rglob("*.*"))
+    package = Path(__file__).parents[1]
+    code = sorted(file for kind in _CODE for file in package.rglob(kind))
     parts = [table.frame.to_json(), table.excluded.to_json(), table.curve_points.to_json()]
     parts += [repr((options, table.notes, sorted(table.columns.items())))]
-    parts += [f"{file} {file.stat().st_mtime_ns}" for file in code if file.suffix != ".pyc"]
+    parts += [f"{file} {file.stat().st_mtime_ns}" for file in code]
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 

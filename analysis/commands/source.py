@@ -104,7 +104,7 @@ def open_table(path: Path, columns: Columns) -> Table:
     if path.is_dir():
         _refuse_where(columns)
         table = load_table(path, loss=loss).with_columns(**roles)
-        return regroup(table, columns.by) if columns.by else table
+        return table.grouped_by(columns.by) if columns.by else table
     if columns.by:
         roles["group"] = columns.by
     return load_table(path, columns=roles, loss=loss, where=dict(_pairs(columns.where)))
@@ -125,32 +125,6 @@ def _pairs(where: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         if not equals:
             raise AnalysisError(f"--where {text!r} is not COL=VALUE; write --where corpus=c4")
         yield column, value
-
-
-def regroup(table: Table, by: str) -> Table:
-    """The runs of a sweep in the groups of column `by`; `arch` is the arm.
-
-    Raises:
-        AnalysisError: the table has no such column.
-    """
-    import dataclasses
-
-    from analysis.errors import AnalysisError
-
-    if by in ("arch", "group"):
-        return table
-    if by not in table.frame:
-        raise AnalysisError(
-            f"the table has no column {by!r} (--by); it has {', '.join(table.frame.columns)}"
-        )
-    frame = table.frame.assign(group=table.frame[by].astype(str))
-    excluded, points = table.excluded, table.curve_points
-    if by in excluded:
-        excluded = excluded.assign(group=excluded[by].astype(str))
-    if len(points):
-        group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
-        points = points.assign(group=points["run_id"].map(group_of))
-    return dataclasses.replace(table, frame=frame, excluded=excluded, curve_points=points)
 
 
 def groups_of(table: Table) -> dict[str, Table]:

@@ -39,7 +39,7 @@ def main(connection: Connection, root: Path, job: Job, seat: Seat) -> None:
     A trouble that every cell would meet is sent as `("blocked", line)`.
     """
     prepare(seat, root / "cells" / job.run_id / "log.txt")
-    from scaling.train import Progress
+    from scaling.watch import Progress
     from scaling.worker import run_cell
 
     def on_progress(progress: Progress) -> None:
