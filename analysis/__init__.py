@@ -8,8 +8,8 @@
 >>> round(fit.value("alpha"), 3)
 0.34
 
-The other approaches stand in modules of their own name: `analysis.isoflop.isoflop`,
-`analysis.frontier.frontier`, `analysis.holdout.holdout`, `analysis.compare.compare`.
+The other approaches stand in modules of their own name: `analysis.isoflop_profiles.isoflop`,
+`analysis.frontier.frontier`, `analysis.rolling_holdout.holdout`, `analysis.compare_groups.compare`.
 """
 
 from __future__ import annotations

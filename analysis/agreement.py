@@ -13,7 +13,7 @@ from analysis.difference import difference, excludes, signed
 from analysis.errors import AnalysisError
 from analysis.fit import Objective, fit_law
 from analysis.frontier import FrontierResult, frontier
-from analysis.isoflop import isoflop
+from analysis.isoflop_profiles import isoflop
 from analysis.isoflop_result import IsoflopResult, Method
 from analysis.laws import LAWS
 from analysis.result import FitResult
@@ -107,7 +107,7 @@ def agreement(
     Args:
         table: runs of one group on one yardstick.
         laws: laws in N and D, in order of preference; methods: of the isoFLOP profiles.
-        noise_nats: see `analysis.isoflop.isoflop`.
+        noise_nats: see `analysis.isoflop_profiles.isoflop`.
         n_boot: draws behind each approach's intervals, at least 100.
     """
 

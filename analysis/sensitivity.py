@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.agreement import ENVELOPE, PROFILE_METHODS, law_name, profile_name
-from analysis.compare import compare
+from analysis.compare_groups import compare
 from analysis.comparison import Comparison
 from analysis.difference import Verdict
 from analysis.errors import AnalysisError

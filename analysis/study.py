@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.agreement import PROFILE_METHODS, AgreementResult, agreement, law_name, profile_name
-from analysis.compare import compare
+from analysis.compare_groups import compare
 from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
 from analysis.frontier import FrontierResult, frontier
-from analysis.holdout import HoldoutResult, holdout
 from analysis.isoflop_result import IsoflopResult
 from analysis.next_runs import NextRuns, next_runs
 from analysis.result import FitResult
+from analysis.rolling_holdout import HoldoutResult, holdout
 from analysis.sensitivity import SensitivityResult, sensitivity_of_comparison
 from analysis.style import Mark, arm_marks
 from analysis.table import Table, load_table

@@ -25,6 +25,10 @@ class StoreError(ValueError):
     """A store, or a name in it, that cannot be used."""
 
 
+class EngineError(ValueError):
+    """An engine that cannot be had as asked: not installed, not reached, a wrong option."""
+
+
 def user_message(error: BaseException) -> str | None:
     """The line for an error that a user can set right; None for a bug of ours.
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.isoflop import isoflop
+from analysis.isoflop_profiles import isoflop
 from analysis.plots.canvas import Panel, YardstickError, claim_yardstick, render, save_figure
 from analysis.plots.figures import FIGURES
 from analysis.plots.fits import ForestRow, draw_forest, draw_multiplier, draw_residuals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.compare import compare
+from analysis.compare_groups import compare
 from analysis.sensitivity import sensitivity_of_comparison
 from analysis.table import load_table
 from tests.planted_runs import grouped_frame

@@ -47,7 +47,7 @@ def compare(
     Losses on different yardsticks, such as a masked and a causal cross-entropy, are never compared
     in level; their exponents are, and bits per byte where both have them.
     """
-    from analysis.compare import compare as compare_groups
+    from analysis.compare_groups import compare as compare_groups
 
     table = open_table(find_source(source, root), columns)
     found = compare_groups(table, reference=reference, n_boot=n_boot, seed=seed)

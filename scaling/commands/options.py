@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scaling.engines import ENGINES
+
 if TYPE_CHECKING:
     from scaling.resolve import TextLoader
     from scaling.store import Store
@@ -59,6 +61,43 @@ def wandb_option(command: Command) -> Command:
         type=click.Choice(WANDB_MODES),
         help="Where W&B writes.  [default: WANDB_MODE, else offline]",
     )(command)
+
+
+def engine_options(command: Command) -> Command:
+    """--engine and --engine-option; the latter as `settings_of_engine`."""
+    for option in (
+        click.option(
+            "--engine-option",
+            "settings_of_engine",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="What the engine is told, such as the address of a cluster.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(list(ENGINES)),
+            default="local",
+            show_default=True,
+            help="Where the cells are trained.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parse_engine_options(settings: tuple[str, ...]) -> dict[str, str]:
+    """`KEY=VALUE` settings as a dict; raises EngineError for one that is not."""
+    from scaling.errors import EngineError
+
+    options = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise EngineError(
+                f"--engine-option {setting!r} is not KEY=VALUE; write --engine-option address=auto"
+            )
+        options[key] = value
+    return options
 
 
 def json_option(command: Command) -> Command:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scaling.commands.options import open_sweep, sweep_options, wandb_option
+from scaling.commands.options import (
+    engine_options,
+    open_sweep,
+    parse_engine_options,
+    sweep_options,
+    wandb_option,
+)
 
 if TYPE_CHECKING:
+    from scaling.jobs import Job
     from scaling.store import Store
     from scaling.sweep import Sweep
 
@@ -22,6 +31,7 @@ _INTERRUPTED = 130
 @sweep_options
 @click.option("--timeout-minutes", type=click.FloatRange(min=0), help="End a cell after this time.")
 @wandb_option
+@engine_options
 def run(
     sweep: str,
     root: Path,
@@ -30,14 +40,19 @@ def run(
     workers: int | None,
     timeout_minutes: float | None,
     wandb_mode: str | None,
+    engine: str,
+    settings_of_engine: tuple[str, ...],
 ) -> None:
     """Train what is missing of SWEEP, a path or the name of a bundled sweep.
 
     Cells that another sweep has trained are taken from the store. After a kill the same command
     goes on where the checkpoints are. Exit code 1 says that a cell failed, and which.
     """
+    from scaling.engines import load_engine
+    from scaling.jobs import make_jobs
     from scaling.store import Store
 
+    options = parse_engine_options(settings_of_engine)
     store = Store(root)
     expanded = open_sweep(store, sweep, settings, name)
     store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
@@ -47,38 +62,30 @@ def run(
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
-    _train(store, expanded, workers, timeout_minutes, wandb_mode)
+    jobs = make_jobs(
+        expanded.cells,
+        timeout_seconds=timeout_minutes and timeout_minutes * 60,
+        sweep=expanded.name,
+        project=expanded.project,
+        wandb_mode=wandb_mode,
+    )
+    train = partial(load_engine(engine), workers=workers, options=options)
+    _train(store, expanded, jobs, train)
     sys.exit(report_failures(store, expanded))
 
 
-def _train(
-    store: Store,
-    sweep: Sweep,
-    workers: int | None,
-    timeout_minutes: float | None,
-    wandb_mode: str | None,
-) -> None:
+def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., None]) -> None:
     from rich.console import Console
 
-    from scaling.jobs import make_jobs
+    from scaling.progress import sweep_display
     from scaling.store import ENDED
 
     states = store.states(cell.run_id for cell in sweep.cells)
     if all(state in ENDED for state in states.values()):
         return
-    from scaling.engines.local import run_jobs
-    from scaling.progress import sweep_display
-
-    jobs = make_jobs(
-        sweep.cells,
-        timeout_seconds=timeout_minutes and timeout_minutes * 60,
-        sweep=sweep.name,
-        project=sweep.project,
-        wandb_mode=wandb_mode,
-    )
     try:
         with sweep_display(sweep.name, Console()) as display:
-            run_jobs(store.root, jobs, workers=workers, display=display)
+            train(store.root, jobs, display=display)
     except KeyboardInterrupt:
         states = store.states(cell.run_id for cell in sweep.cells)
         left = sum(state not in ENDED for state in states.values())

@@ -1,11 +1,57 @@
 """Engines start workers; the store alone knows what has been done.
 
-An engine is a function `(root, jobs, **options) -> Summary` that has `scaling.worker.run_cell`
-called for each job until all of them have ended, in processes wherever it likes. It keeps no state
-of its own that matters: whatever it loses, the next launch finds in the store. To add one, write a
+An engine is a function `run_jobs(root, jobs, *, workers, display, options)` that has
+`scaling.worker.run_cell` called for each job, in processes wherever it likes. It keeps no state of
+its own that matters: whatever it loses, the next launch finds in the store. To add one, write a
 file and name it here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from scaling.errors import EngineError
+from scaling.jobs import Job
+
+if TYPE_CHECKING:
+    from scaling.engines.local import Display
+
 ENGINES: dict[str, str] = {"local": "scaling.engines.local:run_jobs"}
+
+
+class Engine(Protocol):
+    """Has every job trained that has not ended.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM; every cell has written its checkpoint.
+        StoreError: no cell can be trained, such as when the disk is full.
+        EngineError: the engine cannot be had as asked: not installed, not reached, a wrong option.
+    """
+
+    def __call__(
+        self,
+        root: Path,
+        jobs: Sequence[Job],
+        *,
+        workers: int | None,
+        display: Display,
+        options: Mapping[str, str],
+    ) -> None: ...
+
+
+def load_engine(name: str) -> Engine:
+    module, _, function = ENGINES[name].partition(":")
+    engine: Engine = getattr(import_module(module), function)
+    return engine
+
+
+def check_options(engine: str, options: Mapping[str, str], known: Iterable[str]) -> None:
+    """Raises EngineError for an option that the engine has not."""
+    known = sorted(known)
+    for name in options:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise EngineError(f"the engine {engine} has no option {name!r}; its options: {listed}")

@@ -12,16 +12,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Protocol
 
 from scaling import claims, machine
-from scaling.engines import child
+from scaling.engines import check_options, child
 from scaling.engines.child import Seat
 from scaling.errors import StoreError
 from scaling.jobs import Job, Queue
@@ -97,13 +97,19 @@ def seats(workers: int) -> list[Seat]:
     ]
 
 
-def run_jobs(root: Path, jobs: Sequence[Job], *, workers: int | None, display: Display) -> None:
+def run_jobs(
+    root: Path,
+    jobs: Sequence[Job],
+    *,
+    workers: int | None,
+    display: Display,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Trains all jobs that have not ended, and waits for those that other launchers train.
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; every cell has written its checkpoint.
-        StoreError: no cell can be trained, such as when the disk is full.
+    Raises: see `scaling.engines.Engine`.
     """
+    check_options("local", options, ())
     table = seats(workers or default_workers())
     queue = Queue(jobs, Store(root))
     context = fork_server(table[0].threads)

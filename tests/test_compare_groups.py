@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.compare import compare
+from analysis.compare_groups import compare
 from analysis.comparison import Comparison, Difference
 from analysis.errors import AnalysisError
 from analysis.headline import headline_verdict

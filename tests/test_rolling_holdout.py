@@ -9,7 +9,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.fit import fit_law
-from analysis.holdout import holdout
+from analysis.rolling_holdout import holdout
 from analysis.table import load_table
 from tests.planted_runs import isoflop_frame
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.isoflop import NOISE_METHOD, TWO_LEVEL_METHOD, isoflop
+from analysis.isoflop_profiles import NOISE_METHOD, TWO_LEVEL_METHOD, isoflop
 from analysis.table import load_table
 from tests.planted_runs import LAW, isoflop_frame
 
