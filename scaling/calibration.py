@@ -17,8 +17,9 @@ from typing import Any
 
 from scaling import machine
 from scaling.engines import child
+from scaling.engines.cell_process import fork_server
 from scaling.engines.child import Seat
-from scaling.engines.local import fork_server, seats
+from scaling.engines.local import seats
 from scaling.files import write_atomic
 from scaling.resolve import counts
 from scaling.spec import RunSpec

@@ -27,6 +27,8 @@ class Job:
     Attributes:
         shorter: runs of the same trunk, the longest first, whose fork may be taken over.
         own_tokens: those left to train when the nearest of them has left its fork.
+        devices: processors or GPUs that the cell is trained on together.
+        strategy: how its model is laid out over them.
         timeout_seconds: time after which the attempt ends as `timeout`.
         sweep, labels, project, wandb_mode: what W&B shows; see `scaling.tracking.make_logger`.
     """
@@ -36,6 +38,8 @@ class Job:
     train_tokens: int = 0
     own_tokens: int = 0
     train_flops_per_token: float = 0.0
+    devices: int = 1
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     timeout_seconds: float | None = None
     sweep: str = "cells"
     labels: Mapping[str, Any] = field(default_factory=dict)

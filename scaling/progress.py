@@ -15,7 +15,8 @@ from scaling.store import ENDED
 from scaling.words import duration, in_words, short
 
 if TYPE_CHECKING:
-    from scaling.engines.local import Display, Running
+    from scaling.engines.cell_process import Running
+    from scaling.engines.local import Display
 
 PLAIN_SECONDS = 5.0
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from scaling.engines.local import Running, fork_server, run_jobs
+from scaling.engines.cell_process import Running, fork_server
+from scaling.engines.local import run_jobs
 from scaling.errors import StoreError
 from scaling.jobs import Queue, make_jobs
 from scaling.store import Store

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from scaling.engines.local import Running
+from scaling.engines.cell_process import Running
 from scaling.jobs import Job, Queue
 from scaling.progress import Clock, counts_line, speed_line, sweep_display
 from scaling.store import Store

@@ -1,76 +1,33 @@
-"""The engine of one machine: one process per cell, forked from a server that has all imported.
-
-Importing torch and Lightning costs seconds, a cell of a small sweep not much more: the fork server
-pays for them once, and is started with the environment that training needs before its first
-instruction (threads, allocator).
-"""
+"""The engine of one machine: as many cells at a time as it has seats, the longest chain first."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
-from scaling import claims, machine
-from scaling.engines import check_options, child
+from scaling import machine
+from scaling.engines import check_options
+from scaling.engines.cell_process import Running, finish, fork_server, start, stop
 from scaling.engines.child import Seat
-from scaling.errors import StoreError
 from scaling.jobs import Job, Queue
 from scaling.store import Store
-
-PRELOAD = ("scaling.worker", "scaling.engines.preloaded")
 
 _LOOK_SECONDS = 0.5
 # How often the states of cells that other launchers work on are read.
 _REFRESH_SECONDS = 2.0
-_STOP_SECONDS = 30.0
 
 
 class Display(Protocol):
     """Shows how a sweep is getting on."""
 
     def update(self, queue: Queue, running: Sequence[Running]) -> None: ...
-
-
-@dataclass(eq=False, slots=True)
-class Running:
-    """A cell that is being trained by a child of this process.
-
-    Attributes:
-        first: the first progress that it reported, for its speed since then.
-        progress: the last one: tokens, tokens_per_second, losses.
-    """
-
-    job: Job
-    process: ForkServerProcess
-    connection: Connection
-    seat: int
-    first: dict[str, Any] = field(default_factory=dict)
-    progress: dict[str, Any] = field(default_factory=dict)
-    outcome: str | None = None
-    blocked: str | None = None
-
-    def read(self) -> None:
-        """Takes in what the child has sent so far."""
-        with contextlib.suppress(EOFError, OSError):
-            while self.connection.poll():
-                kind, content = self.connection.recv()
-                if kind == "progress":
-                    self.first = self.first or content
-                    self.progress = content
-                elif kind == "outcome":
-                    self.outcome = content
-                else:
-                    self.blocked = content
 
 
 def default_workers() -> int:
@@ -118,26 +75,8 @@ def run_jobs(
         try:
             _loop(root, queue, context, table, running, display)
         finally:
-            _stop(running, queue)
-
-
-def fork_server(threads: int) -> ForkServerContext:
-    """A context whose processes have the training modules imported and their environment set.
-
-    There is one server per process: the first call settles its environment.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOAD))
-    environment = machine.training_environment(threads)
-    os.environ.update(environment)
-    try:
-        from multiprocessing import forkserver
-
-        forkserver.ensure_running()
-    finally:
-        for name in environment:
-            del os.environ[name]
-    return context
+            stop(running)
+            queue.here.clear()
 
 
 def _loop(
@@ -155,7 +94,7 @@ def _loop(
             job = queue.next()
             if job is None:
                 break
-            running.append(_start(context, root, job, table[seat], seat))
+            running.append(start(context, root, job, table[seat], seat))
             queue.here.add(job.run_id)
         display.update(queue, running)
         if running:
@@ -174,60 +113,11 @@ def _loop(
     display.update(queue, running)
 
 
-def _start(context: ForkServerContext, root: Path, job: Job, seat: Seat, number: int) -> Running:
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=child.main, args=(theirs, root.absolute(), job, seat), name=f"cell-{job.run_id}"
-    )
-    process.start()
-    theirs.close()
-    return Running(job=job, process=process, connection=ours, seat=number)
-
-
 def _reap(cell: Running, running: list[Running], queue: Queue, root: Path) -> None:
-    """Takes leave of a child that has ended, and tells the store if it died."""
-    cell.read()
-    cell.process.join()
-    cell.connection.close()
     running.remove(cell)
     queue.here.discard(cell.job.run_id)
-    if cell.blocked is not None:
-        raise StoreError(f"{cell.blocked} (the same command goes on from here)")
-    if cell.outcome is None:
-        reason = _cause_of_death(cell.process.exitcode or 0)
-        folder = Store(root).folder(cell.job.run_id)
-        claims.record_death(folder, cell.process.pid or 0, reason)
+    finish(cell, root)
     queue.refresh(cell.job.run_id)
-
-
-def _cause_of_death(exit_code: int) -> str:
-    if exit_code == -signal.SIGKILL:
-        return (
-            "killed by SIGKILL, which the kernel sends when memory runs out; "
-            "use fewer --workers or a smaller batch_tokens"
-        )
-    if exit_code < 0:
-        return f"killed by {signal.Signals(-exit_code).name}; see log.txt"
-    return f"ended with exit code {exit_code}; see log.txt"
-
-
-def _stop(running: list[Running], queue: Queue) -> None:
-    """Has every child write its checkpoint and end; kills those that take too long."""
-    for cell in running:
-        if cell.process.is_alive():
-            cell.process.terminate()
-    deadline = time.monotonic() + _STOP_SECONDS
-    try:
-        while alive := [cell for cell in running if cell.process.is_alive()]:
-            wait([cell.process.sentinel for cell in alive], timeout=_LOOK_SECONDS)
-            if time.monotonic() > deadline:
-                break
-    finally:
-        for cell in running:
-            if cell.process.is_alive() and cell.process.pid is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(cell.process.pid, signal.SIGKILL)
-            queue.here.discard(cell.job.run_id)
 
 
 @contextlib.contextmanager
