@@ -17,19 +17,27 @@ from analysis.isoflop_profiles import isoflop
 from analysis.isoflop_result import IsoflopResult, Method
 from analysis.laws import LAWS
 from analysis.result import FitResult
+from analysis.style import plain
 from analysis.table import Table
 from analysis.values import Estimate, Flag
 
 # Laws whose a is fitted; in the others it is fixed by the form or does not exist.
 LAWS_WITH_A = ("chinchilla", "kaplan")
 PROFILE_METHODS: tuple[Method, ...] = ("parabola", "akima")
-ENVELOPE = "envelope of the training curves"
+ENVELOPE = "lower envelope"
+# Flags that keep an approach from carrying a verdict, by approach.
+DOUBTS_OF_PROFILES = ("two_budgets", "noise_unknown")
+DOUBTS_OF_ENVELOPE = ("schedule_unknown", "smoothing_decides", "few_sizes", "draws_stuck")
 
 # With these an exponent of a law says more about the table than about scaling.
 DISQUALIFYING = frozenset({
     "on_bound", "E_not_identified", "not_identified", "one_ray", "few_values", "loss_rises",
     "not_converged", "start_equals_end", "no_freedom", "ill_conditioned", "few_starts_agree",
 })  # fmt: skip
+# Each draw of the envelope looks at every curve again; its interval is that of a second opinion.
+_ENVELOPE_DRAWS = 300
+# An end this close to what an exponent between 0 and 1 can be stands on it.
+_AT_END = 1e-6
 # Point estimates farther apart than this make a the choice of who picks the approach.
 _FAR_APART = 0.1
 
@@ -99,6 +107,7 @@ def agreement(
     with_envelope: bool = True,
     noise_nats: float | None = None,
     objective: Objective = "huber",
+    smoothing: int | None = None,
     n_boot: int = 500,
     seed: int = 0,
 ) -> AgreementResult:
@@ -108,6 +117,8 @@ def agreement(
         table: runs of one group on one yardstick.
         laws: laws in N and D, in order of preference; methods: of the isoFLOP profiles.
         noise_nats: see `analysis.isoflop_profiles.isoflop`.
+        smoothing: readings that a training curve is averaged over for the envelope; None suits it
+            to their number (`analysis.envelope.smoothing_of`), and ends of runs are never averaged.
         n_boot: draws behind each approach's intervals, at least 100.
     """
 
@@ -120,7 +131,9 @@ def agreement(
         )
 
     def of_envelope() -> ApproachResult:
-        return _of_envelope(frontier(table, n_boot=min(n_boot, 300), seed=seed))
+        return _of_envelope(
+            frontier(table, smoothing=smoothing, n_boot=min(n_boot, _ENVELOPE_DRAWS), seed=seed)
+        )
 
     makers: dict[str, Callable[[], ApproachResult]] = {
         **{law_name(law): partial(of_law, law) for law in laws},
@@ -154,19 +167,42 @@ def _of_law(fit: FitResult) -> ApproachResult:
     doubts = tuple(f.message for f in fit.flags if f.code in DISQUALIFYING)
     if fit.status == "failed" and not doubts:
         doubts = ("the fit failed",)
-    return ApproachResult(name=law_name(fit.law), a=fit.derived["a"], doubts=doubts, result=fit)
+    a = fit.derived["a"]
+    if a.interval is not None:
+        doubts = (*doubts, *interval_doubts(a))
+    return ApproachResult(name=law_name(fit.law), a=a, doubts=doubts, result=fit)
 
 
 def _of_profiles(result: IsoflopResult) -> ApproachResult:
-    doubts = tuple(f.message for f in result.flags if f.code in ("two_budgets", "noise_unknown"))
+    a = result.exponents["a"]
+    doubts = tuple(f.message for f in result.flags if f.code in DOUBTS_OF_PROFILES)
     return ApproachResult(
-        name=profile_name(result.method), a=result.exponents["a"], doubts=doubts, result=result
+        name=profile_name(result.method), a=a, doubts=(*doubts, *interval_doubts(a)), result=result
     )
 
 
 def _of_envelope(result: FrontierResult) -> ApproachResult:
-    doubts = tuple(f.message for f in result.flags if f.code == "smoothing_decides")
-    return ApproachResult(name=ENVELOPE, a=result.exponents["a"], doubts=doubts, result=result)
+    a = result.exponents["a"]
+    doubts = tuple(f.message for f in result.flags if f.code in DOUBTS_OF_ENVELOPE)
+    return ApproachResult(name=ENVELOPE, a=a, doubts=(*doubts, *interval_doubts(a)), result=result)
+
+
+def interval_doubts(a: Estimate) -> tuple[str, ...]:
+    """What is wrong with the interval of an exponent between 0 and 1."""
+    box = a.interval
+    if box is None:
+        return ("it has no interval",)
+    if not box.width > _AT_END:
+        return (f"its interval is empty: every draw gives {box.low:.3g}",)
+    if box.low <= _AT_END and box.high >= 1 - _AT_END:
+        return (
+            f"its interval, {plain(box.low, 2)} to {plain(box.high, 2)}, holds every value that "
+            "an exponent of N* can have",
+        )
+    for end, limit in ((box.low, 0.0), (box.high, 1.0)):
+        if abs(end - limit) <= _AT_END:
+            return (f"its interval ends on {limit:g}, where the draws or the search stop",)
+    return ()
 
 
 def disagreements(found: Sequence[ApproachResult]) -> tuple[Flag, ...]:

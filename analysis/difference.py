@@ -73,7 +73,10 @@ def signed(estimate: Estimate) -> str:
     digits = 2
     if 0 < width < math.inf:
         digits = max(2 if width < 5 else 0, min(6, math.ceil(-math.log10(width / 5))))
-    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
+    low, high = (
+        f"{end:.{digits}f}" if math.isfinite(end) else "unbounded"
+        for end in (interval.low, interval.high)
+    )
     return f"{estimate.value:+.{digits}f} [{low}, {high}]"
 
 

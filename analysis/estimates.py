@@ -11,12 +11,15 @@ from analysis.bootstrap import Draws
 from analysis.inputs import Runs
 from analysis.laws.law import Floats, Law, Quantity, safe_exp
 from analysis.profile import Profile, on_line, quantities, reported
+from analysis.style import plain
 from analysis.values import Estimate, Flag, Interval
 
 LEVEL = 0.95
 # Two ways of making an interval that differ by more than this factor are worth a warning.
 _DISAGREE = 1.5
 _END = 690.0
+# Relative distance at which a draw counts as stopped by a bound of the search.
+_ON_BOUND = 1e-6
 
 
 def make_estimates(
@@ -36,7 +39,7 @@ def make_estimates(
         value = float(named[quantity.name][0])
         intervals = []
         if draws is not None and lines is not None:
-            intervals.append(_percentiles(quantity, value, lines[:, i], draws))
+            intervals.append(_percentiles(law, quantity, value, lines[:, i], draws))
         if quantity.name in profiles:
             intervals.append(_of_profile(quantity, profiles[quantity.name]))
         made[quantity.name] = Estimate(
@@ -62,7 +65,9 @@ def percentile_ends(
     return low, np.maximum(value + stretch * (high - value), high)
 
 
-def _percentiles(quantity: Quantity, value: float, line: Floats, draws: Draws) -> Interval:
+def _percentiles(
+    law: Law, quantity: Quantity, value: float, line: Floats, draws: Draws
+) -> Interval:
     centre = math.log(min(max(value, 1e-300), 1e300)) if quantity.is_positive_scale else value
     centre = centre if math.isfinite(centre) else float(np.median(line))
     low, high = percentile_ends(np.array(centre), line, level=LEVEL, stretch=draws.stretch)
@@ -71,19 +76,26 @@ def _percentiles(quantity: Quantity, value: float, line: Floats, draws: Draws) -
         low = np.where(low < -_END, 0.0, safe_exp(low))
         high = np.where(high > _END, np.inf, safe_exp(high))
     else:
-        low = np.maximum(low, quantity.floor)
+        low, high = _off_bounds(law, quantity, float(low), float(high))
     return Interval(
         low=float(low), high=float(high), level=LEVEL, method=draws.method, n_draws=len(line)
     )
 
 
+def _off_bounds(law: Law, quantity: Quantity, low: float, high: float) -> tuple[float, float]:
+    """Ends as far as the number can go, where draws stopped only at the bounds of the search."""
+    searched = next((p for p in law.parameters if p.name == quantity.name), None)
+    if searched is not None and math.isfinite(searched.high):
+        low = quantity.floor if low <= searched.low * (1 + _ON_BOUND) else low
+        high = quantity.ceiling if high >= searched.high * (1 - _ON_BOUND) else high
+    return max(low, quantity.floor), min(high, quantity.ceiling)
+
+
 def _of_profile(quantity: Quantity, profile: Profile) -> Interval:
-    """An open side of a scale factor reaches 0 or inf; of another number, as far as was seen."""
-    low, high = profile.low, profile.high
-    if quantity.is_positive_scale:
-        low = 0.0 if profile.is_open_low else low
-        high = math.inf if profile.is_open_high else high
-    return Interval(low=max(low, quantity.floor), high=high, level=LEVEL, method=profile.method)
+    """An open side reaches as far as the number can go, not as far as the search went."""
+    low = quantity.floor if profile.is_open_low else max(profile.low, quantity.floor)
+    high = quantity.ceiling if profile.is_open_high else min(profile.high, quantity.ceiling)
+    return Interval(low=low, high=high, level=LEVEL, method=profile.method)
 
 
 def _spread(values: Floats | None) -> float | None:
@@ -109,7 +121,7 @@ def disagreements(law: Law, estimates: Mapping[str, Estimate]) -> list[Flag]:
         intervals = estimates[quantity.name].intervals
         widths = [_width(quantity, interval) for interval in intervals]
         if len(widths) > 1 and max(widths) > _DISAGREE * min(widths):
-            ends = ", ".join(f"{i.method} {i.low:.4g} to {i.high:.4g}" for i in intervals)
+            ends = ", ".join(f"{i.method} {plain(i.low)} to {plain(i.high)}" for i in intervals)
             shown.append(f"{quantity.name} ({ends})")
     if not shown:
         return []

@@ -1,20 +1,30 @@
-"""The envelope of training curves: which size has the lowest loss at each FLOPs.
+"""The frontier of one group: which size has the lowest loss at each FLOPs, and how it grows.
 
-Approach 1 of Hoffmann et al. 2022, arXiv:2203.15556, section 3.1: training curves are smoothed and
-interpolated on a log-spaced grid of FLOPs; the sizes on their lower envelope are N*(C). Points
-before a cool-down are not on a compute-optimal run, so the envelope is a second opinion.
+Approach 1 of Hoffmann et al. 2022, arXiv:2203.15556, section 3.1: curves are smoothed and
+interpolated on a log-spaced grid of FLOPs; the sizes on their lower envelope are N*(C). What may
+stand on one envelope is decided in `analysis.comparable`. The envelope moves from one size to the
+next in steps, so it is a second opinion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.envelope import best_runs, curves_on_grid
+from analysis.comparable import Basis, Readings
+from analysis.envelope import (
+    GRID,
+    MOST_AVERAGED,
+    READINGS_PER_AVERAGE,
+    best_curves,
+    curves_on_grid,
+    envelope_of,
+    lower_envelope,
+)
 from analysis.errors import AnalysisError
 from analysis.power_line import estimate_from_draws, fit_line
 from analysis.table import Table
@@ -22,18 +32,15 @@ from analysis.values import Estimate, Flag
 
 Floats = NDArray[np.float64]
 
-METHOD = "bootstrap by run"
-
-# Grid of Hoffmann et al.; readings that a curve is averaged over, at most one in this many.
-_GRID = 1500
-_SMOOTHING = 10
-_READINGS_PER_AVERAGE = 20
-_SMOOTHINGS_TRIED = (1, 5, 10, 20)
+_SMOOTHINGS_TRIED = (1, 5, MOST_AVERAGED, 2 * MOST_AVERAGED)
 # Grid of the bootstrap, coarser because only the slope is kept.
 _DRAW_GRID = 300
 _MIN_SIZES = 3
 # Exponents that move by more than this with the smoothing are not settled by the data.
 _UNSETTLED = 0.05
+# Above this share of draws without an exponent of their own the interval describes the others.
+_MANY_STUCK = 0.05
+_NO_SLOPE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +50,9 @@ class FrontierResult:
     Attributes:
         exponents: `a` of N* and `b` of D*, with intervals over resampled runs.
         coefficients: `params_at_1`, `tokens_at_1`: N* = params_at_1 x C^a.
-        points: per grid point: train_flops, run_id, params_opt, tokens_opt, loss_nats, and
-            `bracketed` (a smaller and a larger size reach the same FLOPs).
+        points: see `analysis.envelope.Envelope`.
+        basis: what makes the losses on it comparable; `left_out`: what was not taken.
+        n_sizes: sizes on the part that the line is fitted through.
         flops_range: the FLOPs over which the line is fitted.
         variants: `smoothing` and `a`: what the number of averaged readings decides.
         draws: `a` and `b` per draw.
@@ -54,6 +62,9 @@ class FrontierResult:
     coefficients: dict[str, float]
     points: pd.DataFrame
     flops_range: tuple[float, float]
+    basis: Basis
+    left_out: tuple[str, ...]
+    n_sizes: int
     smoothing: int
     variants: pd.DataFrame
     draws: dict[str, Floats]
@@ -79,28 +90,27 @@ def frontier(
     level: float = 0.95,
     seed: int = 0,
 ) -> FrontierResult:
-    """Fits N* and D* over C along the lower envelope of the training curves.
+    """Fits N* and D* over C along the lower envelope of the comparable losses.
 
     Args:
         table: runs of one group with curves.
         flops_range: where the line is fitted; None takes all FLOPs at which the best size is
             bracketed by a smaller and a larger one that reach the same FLOPs.
-        smoothing: readings that each point of a curve is averaged over; None takes ten, and fewer
-            for curves of under 200 readings.
+        smoothing: readings that each point of a curve is averaged over; None takes ten, fewer for
+            curves of under 200 readings and one for ends of runs (`envelope.smoothing_of`).
     Raises:
         AnalysisError: no curves, several groups or yardsticks, or under two sizes on the envelope.
     """
-    readings = _readings(table, split)
-    most = max(1, int(readings.groupby("run_id").size().median()) // _READINGS_PER_AVERAGE)
-    smoothing = min(_SMOOTHING, most) if smoothing is None else smoothing
-    points = _envelope(readings, table.columns["n"], smoothing, _GRID)
+    envelope = lower_envelope(table, split=split, smoothing=smoothing)
+    points, readings, smoothing = envelope.points, envelope.readings, envelope.smoothing
     low, high = flops_range or _bracketed_range(points)
     only_bracketed = flops_range is None
     used = _used(points, (low, high), only_bracketed)
-    if points["params_opt"][used].nunique() < 2:
+    n_sizes = points["params_opt"][used].nunique()
+    if n_sizes < 2:
         raise AnalysisError(
-            f"the envelope holds {points['params_opt'][used].nunique()} sizes between {low:.3g} "
-            f"and {high:.3g} FLOPs; an exponent needs 2: add sizes, or widen flops_range"
+            f"the envelope holds {n_sizes} size{'s' * (n_sizes != 1)} between {low:.3g} and "
+            f"{high:.3g} FLOPs; an exponent needs 2: add sizes, or budgets"
         )
     log_c = np.log(points["train_flops"].to_numpy()[used])
     draws = _draw(readings, table.columns["n"], smoothing, (low, high), only_bracketed, n_boot,
@@ -110,51 +120,27 @@ def frontier(
         values = np.log(points[f"{role}_opt"].to_numpy()[used])
         slope, intercept = fit_line(log_c, values[None], np.ones_like(log_c))
         exponents[name] = estimate_from_draws(
-            name, slope[0], {METHOD: draws[name]}, level=level,
+            name, slope[0], {f"bootstrap by {readings.unit}": draws[name]}, level=level,
             meaning=f"exponent of {opt} over C along the envelope",
         )  # fmt: skip
         coefficients[f"{role}_at_1"] = float(np.exp(intercept[0]))
-    tried = sorted({smoothing, *(s for s in _SMOOTHINGS_TRIED if s <= 2 * most)})
+    tried = _smoothings(readings, smoothing)
     variants = _variants(readings, table.columns["n"], (low, high), only_bracketed, tried)
     return FrontierResult(
         exponents=exponents, coefficients=coefficients, points=points, flops_range=(low, high),
-        smoothing=smoothing, variants=variants, draws=draws, columns=table.columns,
-        labels=table.labels, yardstick=table.yardstick, n_runs=readings["run_id"].nunique(),
-        flags=_flags(variants, flops_range is not None), seed=seed,
+        basis=readings.basis, left_out=readings.left_out, n_sizes=n_sizes, smoothing=smoothing,
+        variants=variants, draws=draws, columns=table.columns, labels=table.labels,
+        yardstick=table.yardstick, n_runs=len(table.frame), seed=seed,
+        flags=tuple(_flags(readings, variants, draws["a"], n_sizes, flops_range is not None)),
     )  # fmt: skip
 
 
-def _readings(table: Table, split: str) -> pd.DataFrame:
-    if len(table.groups) > 1 or len(table.loss_kinds) > 1:
-        raise AnalysisError(
-            f"an envelope is of one group on one yardstick; the table holds groups "
-            f"{', '.join(map(str, table.groups)) or '-'} and losses {table.yardstick}: select one"
-        )
-    points = table.curves()
-    points = points[points["run_id"].isin(table.frame["run_id"])]
-    at_split = points[points["split"] == split]
-    if at_split.empty:
-        known = ", ".join(sorted(points["split"].unique()))
-        raise AnalysisError(f"the curves have no split {split!r}; they have {known or 'none'}")
-    loss, flops = (at_split[c].to_numpy(dtype=float) for c in ("loss_nats", "train_flops"))
-    good = at_split.iloc[np.flatnonzero(np.isfinite(loss) & (loss > 0) & (flops > 0))]
-    return good.sort_values(["run_id", "train_flops"])
-
-
-def _envelope(readings: pd.DataFrame, n_column: str, smoothing: int, n_grid: int) -> pd.DataFrame:
-    """The best run at each point of the grid."""
-    curves = curves_on_grid(readings, n_column, smoothing, n_grid)
-    best, seen, bracketed = best_runs(curves.losses, curves.log_params)
-    columns = np.arange(len(best))
-    points = pd.DataFrame({
-        "train_flops": np.exp(curves.log_flops),
-        "run_id": [curves.run_ids[i] for i in best],
-        "params_opt": np.exp(curves.log_params[best]),
-        "tokens_opt": np.exp(curves.log_tokens[best, columns]),
-        "loss_nats": curves.losses[best, columns],
-        "bracketed": bracketed,
-    })  # fmt: skip
-    return points.iloc[np.flatnonzero(seen)].reset_index(drop=True)
+def _smoothings(readings: Readings, smoothing: int) -> list[int]:
+    """The smoothing and others to hold it against; ends of runs have none."""
+    if readings.basis == "cooled-down ends":
+        return [smoothing]
+    most = 2 * max(1, int(readings.frame.groupby("curve").size().median()) // READINGS_PER_AVERAGE)
+    return sorted({smoothing, *(s for s in _SMOOTHINGS_TRIED if s <= most)})
 
 
 def _used(
@@ -176,7 +162,7 @@ def _bracketed_range(points: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw(
-    readings: pd.DataFrame,
+    readings: Readings,
     n_column: str,
     smoothing: int,
     flops_range: tuple[float, float],
@@ -184,7 +170,7 @@ def _draw(
     n_boot: int,
     seed: int,
 ) -> dict[str, Floats]:
-    """Exponents over resampled runs."""
+    """Exponents over resampled curves; NaN for a draw without a bracketed best size."""
     curves = curves_on_grid(readings, n_column, smoothing, _DRAW_GRID)
     low, high = np.log(flops_range)
     inside = (curves.log_flops >= low) & (curves.log_flops <= high)
@@ -196,17 +182,19 @@ def _draw(
     sizes_BG, tokens_BG = np.full((2, n_boot, n_grid), np.nan)
     for draw in range(n_boot):
         picked = np.unique(generator.integers(n_runs, size=n_runs))
-        best, found, bracketed = best_runs(losses_RG[picked], curves.log_params[picked])
+        best, found, bracketed = best_curves(losses_RG[picked], curves.log_params[picked])
         found = found & bracketed if only_bracketed else found
         rows = picked[best]
         sizes_BG[draw] = np.where(found, curves.log_params[rows], np.nan)
         tokens_BG[draw] = np.where(found, tokens_RG[rows, np.arange(n_grid)], np.nan)
     weight = np.ones_like(log_c)
-    return {"a": fit_line(log_c, sizes_BG, weight)[0], "b": fit_line(log_c, tokens_BG, weight)[0]}
+    slopes = {"a": fit_line(log_c, sizes_BG, weight)[0], "b": fit_line(log_c, tokens_BG, weight)[0]}
+    # One size at every FLOPs has the slope 0 up to rounding.
+    return {name: np.where(np.abs(x) < _NO_SLOPE, 0.0, x) for name, x in slopes.items()}
 
 
 def _variants(
-    readings: pd.DataFrame,
+    readings: Readings,
     n_column: str,
     flops_range: tuple[float, float],
     only_bracketed: bool,
@@ -215,7 +203,7 @@ def _variants(
     """The exponent under other smoothings, on the same range."""
     rows = []
     for smoothing in smoothings:
-        points = _envelope(readings, n_column, smoothing, _GRID)
+        points = envelope_of(readings, n_column, smoothing, GRID).points
         used = points.iloc[np.flatnonzero(_used(points, flops_range, only_bracketed))]
         log_c = np.log(used["train_flops"].to_numpy())
         slope, _ = fit_line(log_c, np.log(used["params_opt"].to_numpy())[None], np.ones_like(log_c))
@@ -223,23 +211,40 @@ def _variants(
     return pd.DataFrame(rows)
 
 
-def _flags(variants: pd.DataFrame, range_given: bool) -> tuple[Flag, ...]:
-    flags = [Flag(
-        code="before_cooldown", severity="note",
-        message="points of training curves lie before the cool-down of their run; the envelope "
-        "is a second opinion beside cooled-down runs",
-    )]  # fmt: skip
+def _flags(
+    readings: Readings, variants: pd.DataFrame, drawn: Floats, n_sizes: int, range_given: bool
+) -> Iterator[Flag]:
+    if readings.basis == "unknown schedule":
+        yield Flag(
+            code="schedule_unknown",
+            message="the table does not say the learning rate of a reading: readings before the "
+            "end of a schedule lie above the loss of a run that ends there, so they may not be "
+            "comparable",
+        )
     spread = variants["a"].max() - variants["a"].min()
     if spread > _UNSETTLED:
-        flags.append(Flag(
+        yield Flag(
             code="smoothing_decides",
             message=f"a moves by {spread:.2f} with the smoothing of the curves "
             f"({variants['a'].min():.3f} to {variants['a'].max():.3f})",
-        ))  # fmt: skip
+        )
+    if n_sizes < _MIN_SIZES:
+        yield Flag(
+            code="few_sizes",
+            message=f"the envelope passes {n_sizes} sizes between others: one step between them "
+            f"makes the exponent; add sizes until it passes {_MIN_SIZES}",
+        )
+    stuck = float((~np.isfinite(drawn) | (drawn == 0.0)).mean())
+    if stuck > _MANY_STUCK:
+        yield Flag(
+            code="draws_stuck",
+            message=f"in {stuck:.0%} of the draws no size or only one is best between others, so "
+            "the interval describes the rest; add sizes",
+        )
     if range_given:
-        flags.append(Flag(
-            code="range_given", severity="note",
+        yield Flag(
+            code="range_given",
+            severity="note",
             message="the range of FLOPs was given, not taken from where the best size is "
             "bracketed; the exponent depends on it",
-        ))  # fmt: skip
-    return tuple(flags)
+        )

@@ -13,9 +13,9 @@ import pandas as pd
 from analysis.agreement import PROFILE_METHODS, AgreementResult, agreement, law_name, profile_name
 from analysis.compare_groups import compare
 from analysis.comparison import Comparison
+from analysis.envelope import Envelope, lower_envelope
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
-from analysis.frontier import FrontierResult, frontier
 from analysis.isoflop_result import IsoflopResult
 from analysis.next_runs import NextRuns, next_runs
 from analysis.result import FitResult
@@ -40,7 +40,8 @@ class Arm:
 
     Attributes:
         agreement: the exponent of N* by every approach, with the fits behind it.
-        envelope: lower envelope of the curves as they were read, for the figure.
+        envelope: lower envelope of the comparable losses, for the figure; its exponent is in
+            `agreement`.
         next_runs: cells that would narrow the interval of `a` most, for as many FLOPs again as
             the dearest budget of the table took.
         optima: N*, D* and loss of the fitted law along the budgets of the table.
@@ -53,7 +54,7 @@ class Arm:
     agreement: AgreementResult
     fit: FitResult | None
     isoflop: IsoflopResult | None
-    envelope: FrontierResult | None
+    envelope: Envelope | None
     optima: pd.DataFrame | None
     holdout: HoldoutResult | None
     next_runs: NextRuns | None
@@ -170,8 +171,8 @@ def _make_arm(
     return Arm(
         name=name, table=table, mark=mark, agreement=found, fit=fit,
         isoflop=results[0] if results else None,
-        # The fixed validation set has no noise of its own, so readings are drawn as they are.
-        envelope=attempt("envelope", missing, lambda: frontier(table, smoothing=1, n_boot=100)),
+        # Without an average: the fixed validation set has no noise of its own.
+        envelope=attempt("envelope", missing, lambda: lower_envelope(table, smoothing=1)),
         optima=attempt("optima", missing, lambda: _optima(fit, table)) if fit else None,
         holdout=attempt("holdout", missing, lambda: holdout(table)) if with_checks else None,
         next_runs=attempt("next_runs", missing, lambda: _next(fit, table))

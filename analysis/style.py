@@ -153,8 +153,19 @@ def count(value: float | None) -> str:
     return f"{value:g}"
 
 
+def plain(end: float, digits: int = 4) -> str:
+    """The end of an interval in plain ASCII, as in logs; `unbounded` where there is none."""
+    return f"{end:.{digits}g}" if math.isfinite(end) else "unbounded"
+
+
 def with_interval(value: float, low: float, high: float) -> tuple[str, str, str]:
-    """Value and ends with the same number of decimals, as many as the interval supports."""
+    """Value and ends with the same number of decimals, as many as the interval supports.
+
+    An end that is not finite reads `unbounded`: the data set no limit on that side.
+    """
+    if math.isinf(low) or math.isinf(high):
+        ends = tuple("unbounded" if math.isinf(end) else number(end) for end in (low, high))
+        return number(value), ends[0], ends[1]
     width = high - low
     if not 0 < width < math.inf or max(abs(low), abs(high)) >= 1e6:
         return number(value), number(low), number(high)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.style import plain
+
 if TYPE_CHECKING:
     from analysis.result import FitResult
     from analysis.values import Estimate
@@ -46,7 +48,7 @@ def _row(estimate: Estimate) -> str:
     interval = estimate.interval
     text = f"  {estimate.name:8s} {estimate.value:<12.5g}"
     if interval is not None:
-        box = f"({interval.low:.4g}, {interval.high:.4g})"
+        box = f"({plain(interval.low)}, {plain(interval.high)})"
         text += f" {interval.level:.0%} {box:24s} {interval.method:34s}"
     return f"{text} [{estimate.unit}]"
 
@@ -120,7 +122,7 @@ def as_html(fit: FitResult) -> str:
     rows = []
     for estimate in {**fit.estimates, **fit.derived}.values():
         box = estimate.interval
-        shown = f"{box.low:.4g} to {box.high:.4g}" if box else ""
+        shown = f"{plain(box.low)} to {plain(box.high)}" if box else ""
         cells = (estimate.name, f"{estimate.value:.5g}", shown, box.method if box else "",
                  estimate.unit, estimate.meaning)  # fmt: skip
         rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))

@@ -131,7 +131,7 @@ def _record(
             {"tokens": round(tokens * share), "train_flops": flops_per_token * tokens * share,
              "split": "validation", "term": objective,
              "nats_per_target": loss + 0.9 * (1 - share) ** 2 / (share + 0.08),
-             "learning_rate": 0.004}
+             "learning_rate": 0.004 if share < 1 else 4e-6}
             for share in (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
         ],
         "provenance": {

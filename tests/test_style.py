@@ -96,7 +96,7 @@ def test_an_interval_has_the_decimals_that_it_supports() -> None:
     assert interval(237.05, 185.6, 306.1) == "237 [186, 306]"
     assert interval(0.105, 0.0017, 3.58) == "0.10 [0.0017, 3.58]"
     assert interval(0.5, None, None) == "0.500"
-    assert interval(0.5, 0.4, math.inf) == "0.500 [0.400, ∞]"
+    assert interval(0.5, 0.4, math.inf) == "0.500 [0.400, unbounded]"
 
 
 def test_a_legend_names_the_ends_of_a_long_range() -> None:

@@ -64,8 +64,8 @@ def compute_optimum(log_A: Floats, alpha: Floats, log_B: Floats, beta: Floats) -
 
 
 OPTIMUM = (
-    Quantity(name="a", unit="1", meaning="exponent of N_opt over C"),
-    Quantity(name="b", unit="1", meaning="exponent of D_opt over C"),
+    Quantity(name="a", unit="1", meaning="exponent of N_opt over C", ceiling=1.0),
+    Quantity(name="b", unit="1", meaning="exponent of D_opt over C", ceiling=1.0),
     Quantity(
         name="G", unit="{n} per (C/6)^a", meaning="coefficient: N_opt = G (C/6)^a",
         is_positive_scale=True,

@@ -46,6 +46,7 @@ class Quantity:
     meaning: str
     is_positive_scale: bool = False  # a scale factor: intervals are made on its logarithm
     floor: float = 0.0  # no value below makes sense
+    ceiling: float = np.inf  # nor above
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

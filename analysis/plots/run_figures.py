@@ -25,24 +25,34 @@ def _per_arm(
     )  # fmt: skip
 
 
+_ENVELOPE_STYLE = (
+    " It is solid where a smaller and a larger size reach the same FLOPs, dotted where the best "
+    "size is the smallest or the largest one."
+)
+# What the line is drawn through -> what the caption says of it.
+_ENVELOPES = {
+    "cooled-down ends": " The line is the lower envelope of the cooled-down ends, the runs of one "
+    "size joined over their horizons; readings before the end of a run are not on it, because they "
+    "lie above a cooled-down loss." + _ENVELOPE_STYLE,
+    "constant learning rate": " The line is the lower envelope of the validation curves after the "
+    "warm-up, all at a constant learning rate." + _ENVELOPE_STYLE,
+    "unknown schedule": " The line is the lower envelope of the curves. The table does not say "
+    "their learning rates, so readings before the end of a run may lie above what a run of that "
+    "length would reach; its exponent carries no verdict." + _ENVELOPE_STYLE,
+}
+
+
 def flops_figure(study: Study) -> Drawing:
     def make(arm: Arm) -> tuple[str, Callable[[Axes], pd.DataFrame]]:
         losses = arm.table.values("loss")
         alt = f"{len(losses)} runs, loss {number(losses.max())} to {number(losses.min())}"
         return alt, lambda ax: draw_loss_over_flops(ax, arm.table, arm.envelope)
 
-    envelope = any(arm.envelope for arm in study.arms.values())
+    bases = dict.fromkeys(x.envelope.readings.basis for x in study.arms.values() if x.envelope)
     return Drawing(
         name="loss-over-flops",
         title="Loss over training FLOPs",
-        caption="Each mark is the final loss of a run."
-        + (
-            " The line is the lower envelope of the validation curves, solid where a smaller and "
-            "a larger size reach the same FLOPs. It joins readings on the plateau with the "
-            "cooled-down ends of runs, which lie lower: that is why it steps at the budgets."
-            if envelope
-            else ""
-        ),
+        caption="Each mark is the final loss of a run." + "".join(_ENVELOPES[b] for b in bases),
         panels=_per_arm(study, "flops", make),
     )
 

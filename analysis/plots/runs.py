@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.frontier import FrontierResult
+from analysis.envelope import Envelope
 from analysis.plots.canvas import claim_yardstick, log_loss, log_x, note, points, stack, wrapped
 from analysis.style import FAINT, INK, PAPER, Mark, count, in_legend, ramp_marks
 from analysis.table import Table
@@ -44,19 +44,17 @@ def draw_curves(ax: Axes, table: Table) -> pd.DataFrame:
     return data
 
 
-def draw_loss_over_flops(
-    ax: Axes, table: Table, frontier: FrontierResult | None = None
-) -> pd.DataFrame:
-    """Loss over training FLOPs of one arm: the runs by size, and the envelope of their curves.
+def draw_loss_over_flops(ax: Axes, table: Table, envelope: Envelope | None = None) -> pd.DataFrame:
+    """Loss over training FLOPs of one arm: the runs by size, and their lower envelope.
 
     Args:
-        frontier: the envelope; the part that sizes on both sides bracket is drawn solid.
+        envelope: the part that sizes on both sides bracket is drawn solid.
     Raises:
         YardstickError: the runs have several kinds of loss.
     """
     claim_yardstick(ax, table.frame["loss_kind"])
     n, c, loss = (table.values(role) for role in ("n", "c", "loss"))
-    parts = _draw_envelope(ax, frontier) if frontier else []
+    parts = _draw_envelope(ax, envelope) if envelope else []
     named = in_legend(n)
     for params, mark in ramp_marks(n).items():
         rows = n == params
@@ -71,14 +69,15 @@ def draw_loss_over_flops(
     return data
 
 
-def _draw_envelope(ax: Axes, frontier: FrontierResult) -> list[pd.DataFrame]:
+def _draw_envelope(ax: Axes, envelope: Envelope) -> list[pd.DataFrame]:
     """The lower envelope, thinned to what a line needs."""
-    envelope = frontier.points.iloc[:: max(1, len(frontier.points) // 300)]
-    x, y = (envelope[name].to_numpy(float) for name in ("train_flops", "loss_nats"))
-    bracketed = envelope["bracketed"].to_numpy(bool)
+    kept = np.unique(np.linspace(0, len(envelope.points) - 1, 300).round().astype(int))
+    points_of = envelope.points.iloc[kept]
+    x, y = (points_of[name].to_numpy(float) for name in ("train_flops", "loss"))
+    bracketed = points_of["bracketed"].to_numpy(bool)
     ax.plot(x, y, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)))
     ax.plot(x, np.where(bracketed, y, np.nan), color=INK, linewidth=1.6,
-            label="envelope of the curves")  # fmt: skip
+            label="lower envelope" if bracketed.any() else None)  # fmt: skip
     kind = np.where(bracketed, "between sizes", "at the smallest or largest size")
     return [points("envelope", "envelope", x, y, note=kind)]
 
