@@ -76,7 +76,7 @@ def _percentiles(
         low = np.where(low < -_END, 0.0, safe_exp(low))
         high = np.where(high > _END, np.inf, safe_exp(high))
     else:
-        low, high = _off_bounds(law, quantity, float(low), float(high))
+        low, high = np.array(_off_bounds(law, quantity, float(low), float(high)))
     return Interval(
         low=float(low), high=float(high), level=LEVEL, method=draws.method, n_draws=len(line)
     )

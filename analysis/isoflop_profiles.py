@@ -29,6 +29,8 @@ MIN_SIZES = 3
 _STEP_SHARE = 0.33
 # Above this share of lost draws the interval describes the draws that worked, not the estimate.
 _MANY_LOST = 0.05
+# Budgets that an error names per reason.
+_MAX_NAMED = 3
 # Noise must not push a loss to where it has no logarithm.
 _TINY_LOSS = 1e-9
 
@@ -82,10 +84,9 @@ def isoflop(
             fits.append(_fitted(profile, outcome, method, level if noise.nats else None))
             drawn.append(outcome)
     if len(fits) < 2:
-        reasons = "; ".join(f"{r.flops:.3g}: {r.reason}" for r in refused[:4])
         raise AnalysisError(
             f"{len(fits)} of {len(fits) + len(refused)} budgets have a minimum; an exponent needs "
-            f"2 ({reasons})"
+            f"2 ({_grouped(refused)})"
         )
     exponents, coefficients, draws = _regress(fits, drawn, noise, level, generator)
     return IsoflopResult(
@@ -140,6 +141,20 @@ def _draw_minima(
     # Beyond the sizes, D falls as N grows at equal FLOPs.
     log_tokens = np.interp(clipped, log_n, profile.log_d) - (at - clipped)
     return _Draws(log_params=at, log_tokens=log_tokens, losses=lowest, inside=inside)
+
+
+def _grouped(refused: list[RefusedBudget]) -> str:
+    """Every reason once, with how many budgets it holds for and which."""
+    by_reason: dict[str, list[float]] = {}
+    for budget in refused:
+        by_reason.setdefault(budget.reason, []).append(budget.flops)
+    parts = []
+    for reason, budgets in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        where = ", ".join(f"{flops:.3g}" for flops in budgets[:_MAX_NAMED])
+        if len(budgets) > _MAX_NAMED:
+            where += f" to {max(budgets):.3g}"
+        parts.append(f"{len(budgets)} x {reason}: {where} FLOPs")
+    return "; ".join(parts)
 
 
 def _refused(profile: Profile, reason: str) -> RefusedBudget:

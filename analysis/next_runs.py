@@ -11,7 +11,7 @@ Array axes: n runs, P free parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from analysis.laws import LAWS
 from analysis.laws.law import Floats, Law
 from analysis.profile import quantities
 from analysis.result import FitResult
+from analysis.sweep_limits import SweepLimits
 from analysis.sweep_text import sweep_texts
 from analysis.table import Table
 from analysis.values import Flag
@@ -48,6 +49,7 @@ class NextRuns:
         on_log: the number is a scale, its standard error is of its logarithm.
         standard_error_before, standard_error_after: predicted by the law, today and at the end.
         budget_flops, spent_flops: of the new runs.
+        left_out: rule of the sweep -> candidate cells that break it and were not considered.
     """
 
     cells: pd.DataFrame
@@ -59,6 +61,7 @@ class NextRuns:
     spent_flops: float
     columns: dict[str, str]
     flags: tuple[Flag, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def sweep_files(self, parameters: Mapping[str, object], *, name: str) -> dict[str, str]:
         """W&B grid sweeps that train the cells: file name -> YAML.
@@ -90,6 +93,7 @@ def next_runs(
     quantity: str = "a",
     sizes: Mapping[str, float] | None = None,
     max_cells: int = MAX_CELLS,
+    limits: SweepLimits | None = None,
 ) -> NextRuns:
     """Chooses cells for `budget_flops` in total.
 
@@ -97,6 +101,7 @@ def next_runs(
         fit: a law in N and D, fitted to `table`.
         quantity: a parameter or derived number of the law, or "all".
         sizes: name -> params in the fit's convention of N; None takes the sizes of the table.
+        limits: of the sweep that would train the cells; cells that break one are left out.
     Raises:
         AnalysisError: the law has no such number or no N and D, the fit cannot say how sure it
             is, or no cell is affordable.
@@ -106,6 +111,7 @@ def next_runs(
     named = dict(sizes) if sizes else _sizes_of(table)
     design = Design(fit, law, quantity)
     candidates = _candidates(table, named, budget_flops, flops_rule(table))
+    candidates, left_out = _within(candidates, limits, budget_flops)
     slopes = design.slopes(candidates["params"], candidates["train_tokens"])
     cost = candidates["train_flops"].to_numpy(dtype=float)
     size_of = design.size_of(candidates["params"].to_numpy(dtype=float))
@@ -119,7 +125,7 @@ def next_runs(
         cells=cells, quantity=quantity, on_log=design.on_log,
         standard_error_before=design.before, standard_error_after=errors[-1],
         budget_flops=budget_flops, spent_flops=float(cells["train_flops"].sum()),
-        columns=table.columns, flags=_flags(fit, table, cells),
+        columns=table.columns, flags=_flags(fit, table, cells, left_out), left_out=left_out,
     )  # fmt: skip
 
 
@@ -175,6 +181,30 @@ def _candidates(
     return frame if "size" in table.frame or sizes else frame.drop(columns="size")
 
 
+def _within(
+    candidates: pd.DataFrame, limits: SweepLimits | None, budget_flops: float
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The cells that the sweep would train, and how many each of its rules leaves out."""
+    if limits is None or "size" not in candidates:
+        return candidates, {}
+    broken = [
+        limits.broken(str(size), tokens)
+        for size, tokens in zip(candidates["size"], candidates["train_tokens"], strict=True)
+    ]
+    left_out = {rule: broken.count(rule) for rule in dict.fromkeys(broken) if rule}
+    kept = candidates.iloc[[i for i, rule in enumerate(broken) if not rule]]
+    if kept.empty:
+        raise AnalysisError(
+            f"no cell that costs less than {budget_flops:.3g} FLOPs keeps to the sweep's limits "
+            f"({_listed(left_out)}): raise the budget or widen the limits"
+        )
+    return kept.reset_index(drop=True), left_out
+
+
+def _listed(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} for {rule}" for rule, count in left_out.items())
+
+
 def _greedy(
     design: Design,
     slopes: Floats,
@@ -209,7 +239,9 @@ def _greedy(
     return picked, errors
 
 
-def _flags(fit: FitResult, table: Table, cells: pd.DataFrame) -> tuple[Flag, ...]:
+def _flags(
+    fit: FitResult, table: Table, cells: pd.DataFrame, left_out: Mapping[str, int]
+) -> tuple[Flag, ...]:
     flags = [Flag(
         code="local_design", severity="note",
         message="the cells are best if the fitted law holds; a wrong law wants runs where laws "
@@ -221,6 +253,12 @@ def _flags(fit: FitResult, table: Table, cells: pd.DataFrame) -> tuple[Flag, ...
         flags.append(Flag(
             code="beyond_the_table", severity="note",
             message=f"{beyond} cells spend more than the dearest run so far ({dearest:.3g} FLOPs)",
+        ))  # fmt: skip
+    if left_out:
+        flags.append(Flag(
+            code="outside_limits", severity="note",
+            message=f"{sum(left_out.values())} cells that the sweep itself would exclude were not "
+            f"considered ({_listed(left_out)})",
         ))  # fmt: skip
     if fit.status != "ok":
         codes = ", ".join(sorted({flag.code for flag in fit.flags if flag.severity == "warning"}))

@@ -21,7 +21,8 @@ TrainFlops = Callable[[Floats, Floats], Floats]
 # How far beyond the runs, in ln N, an optimum is looked for.
 _REACH = float(np.log(1e9))
 _POINTS = 400
-_BISECTIONS = 70
+# ln D to 1e-12 of the range that is halved.
+_BISECTIONS = 47
 
 
 def best_split(

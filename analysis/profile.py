@@ -69,8 +69,8 @@ def on_line(law: Law, theta: Floats, scales: Scales) -> Floats:
         value = named[quantity.name]
         if quantity.is_positive_scale:
             value = np.log(np.clip(value, 1e-300, 1e300))
-        columns.append(np.nan_to_num(value, nan=0.0, posinf=1e300, neginf=-1e300))
-    return np.stack(columns, axis=1)
+        columns.append(value)
+    return np.nan_to_num(np.stack(columns, axis=1), nan=0.0, posinf=1e300, neginf=-1e300)
 
 
 def off_line(quantity: Quantity, value: float) -> float:

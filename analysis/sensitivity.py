@@ -1,32 +1,30 @@
-"""Sensitivity: each verdict again under every convention, estimator and excluded run.
-
-One choice is changed at a time and the rest is left as it was, so that a flip has one cause.
-"""
+"""Sensitivity: each verdict again under every convention, estimator and excluded run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from analysis.agreement import ENVELOPE, PROFILE_METHODS, law_name, profile_name
+from analysis.choices import (
+    CONVENTIONS,
+    ESTIMATORS,
+    EXCLUDED_RUN,
+    MAX_RESTORED,
+    other_choices,
+)
 from analysis.compare_groups import compare
 from analysis.comparison import Comparison
 from analysis.difference import Verdict
 from analysis.errors import AnalysisError
 from analysis.fit import Objective
+from analysis.laws import LAWS
+from analysis.style import number
 from analysis.table import Table
 from analysis.values import Flag
-
-CONVENTIONS: dict[str, Sequence[str]] = {
-    "n": ("params_total", "params_non_embedding"),
-    "c": ("train_flops", "train_flops_6nd"),
-}
-ESTIMATORS: tuple[Objective, ...] = ("huber", "l1", "ls")
-# Runs that are put back one by one; with more, a table has other troubles.
-MAX_RESTORED = 12
 
 Judge = Callable[[Table, Objective], Sequence[Verdict]]
 
@@ -90,7 +88,7 @@ def sensitivity(
     judge: Judge,
     baseline: Sequence[Verdict],
     *,
-    conventions: dict[str, Sequence[str]] | None = None,
+    conventions: Mapping[str, Sequence[str]] | None = None,
     estimators: Sequence[Objective] = ESTIMATORS,
     max_restored: int = MAX_RESTORED,
 ) -> SensitivityResult:
@@ -99,44 +97,50 @@ def sensitivity(
     Args:
         judge: table, estimator ("huber", "l1" or "ls") -> verdicts with the baseline's topics.
         baseline: the verdicts as published, by the first estimator.
-        conventions: role -> columns that may play it; those that the table lacks are skipped.
-        max_restored: excluded runs that are put back, one at a time.
+        conventions, estimators, max_restored: see `analysis.choices.other_choices`.
     """
+    choices, flags = other_choices(
+        table, conventions=conventions or CONVENTIONS, estimators=estimators,
+        max_restored=max_restored,
+    )  # fmt: skip
     variants = []
-    changes, flags = _changes(table, conventions or CONVENTIONS, estimators, max_restored)
-    for change, kind, changed, estimator in changes:
+    for choice in choices:
         try:
-            verdicts = tuple(judge(changed, estimator))
+            verdicts = tuple(judge(choice.table, choice.estimator))
             reason = ""
         except AnalysisError as error:
             verdicts, reason = (), str(error)
         claims = {v.topic: v.claim for v in verdicts}
         flipped = tuple(v.topic for v in baseline if claims.get(v.topic, v.claim) != v.claim)
         variants.append(Variant(
-            change=change, kind=kind, verdicts=verdicts, flipped=flipped, reason=reason
+            change=choice.change, kind=choice.kind, verdicts=verdicts, flipped=flipped,
+            reason=reason,
         ))  # fmt: skip
     stable = {v.topic: not any(v.topic in x.flipped for x in variants) for v in baseline}
     return SensitivityResult(
         baseline=tuple(baseline), variants=tuple(variants), stable=stable,
-        sentences=tuple(_sentence(v, variants) for v in baseline), flags=tuple(flags),
+        sentences=tuple(sensitivity_sentence(v, variants) for v in baseline), flags=tuple(flags),
     )  # fmt: skip
 
 
 def sensitivity_of_comparison(
     table: Table, baseline: Comparison, *, n_boot: int = 200
 ) -> SensitivityResult:
-    """Every verdict of a comparison again; approaches that carry no verdict are left out."""
-    carrying = {verdict.approach for verdict in baseline.verdicts}
-    laws = [law for law in _laws_of(baseline) if law_name(law) in carrying]
-    methods = [method for method in PROFILE_METHODS if profile_name(method) in carrying]
+    """Every verdict of a comparison again, by all of its approaches.
+
+    An approach that carries no verdict today may carry it under another choice.
+    """
+    arm = next(iter(baseline.arms.values()))
+    laws = [law for law in LAWS if arm.named(law_name(law)) is not None]
+    methods = [method for method in PROFILE_METHODS if arm.named(profile_name(method)) is not None]
 
     def judge(changed: Table, estimator: Objective) -> Sequence[Verdict]:
         # A joint fit is least squares, whatever the estimator.
         with_joint = baseline.joint is not None and estimator == ESTIMATORS[0]
         return _all_verdicts(compare(
             changed, baseline.by, reference=baseline.reference, laws=laws, methods=methods,
-            with_envelope=ENVELOPE in carrying, with_joint=with_joint, objective=estimator,
-            n_boot=n_boot, seed=baseline.seed,
+            with_envelope=arm.named(ENVELOPE) is not None, with_joint=with_joint,
+            objective=estimator, n_boot=n_boot, seed=baseline.seed,
         ))  # fmt: skip
 
     return sensitivity(table, judge, _all_verdicts(baseline))
@@ -155,73 +159,46 @@ def _all_verdicts(comparison: Comparison) -> list[Verdict]:
     return [*comparison.verdicts, shared]
 
 
-def _laws_of(baseline: Comparison) -> list[str]:
-    from analysis.laws import LAWS
-
-    arm = next(iter(baseline.arms.values()))
-    return [law for law in LAWS if arm.named(law_name(law)) is not None]
-
-
-def _changes(
-    table: Table,
-    conventions: dict[str, Sequence[str]],
-    estimators: Sequence[Objective],
-    max_restored: int,
-) -> tuple[list[tuple[str, str, Table, Objective]], list[Flag]]:
-    """What is changed, its kind, and the table and estimator to judge by."""
-    first, *other_estimators = estimators
-    changes: list[tuple[str, str, Table, Objective]] = [
-        (f"{role.upper()} = {column}", "convention", table.with_columns(**{role: column}), first)
-        for role, column in _other_columns(table, conventions)
-    ]
-    changes += [(f"estimator {name}", "estimator", table, name) for name in other_estimators]
-    restorable = list(_restorable(table))
-    changes += [
-        (f"with run {name}", "excluded run", restored, first)
-        for name, restored in restorable[:max_restored]
-    ]
-    flags = []
-    left = len(restorable) - max_restored
-    if left > 0:
-        flags.append(Flag(
-            code="not_all_restored", severity="note",
-            message=f"{left} of {len(restorable)} excluded runs were not put back",
-        ))  # fmt: skip
-    return changes, flags
-
-
-def _other_columns(
-    table: Table, conventions: dict[str, Sequence[str]]
-) -> Iterator[tuple[str, str]]:
-    for role, columns in conventions.items():
-        current = table.values(role)
-        for column in columns:
-            if column == table.columns[role] or column not in table.frame:
-                continue
-            # A convention that gives the same numbers is no other convention.
-            other = table.values(column)
-            if np.isfinite(other).all() and not np.allclose(other, current, rtol=1e-9):
-                yield role, column
-
-
-def _restorable(table: Table) -> Iterator[tuple[str, Table]]:
-    """Excluded runs that have all values, each put back by itself."""
-    for index in range(len(table.excluded)):
-        row = table.excluded.iloc[index]
-        if str(row["reason"]).startswith("duplicate"):
-            continue
-        try:
-            yield str(row["run_id"]), table.restore(index)
-        except AnalysisError:
-            continue
-
-
-def _sentence(verdict: Verdict, variants: Sequence[Variant]) -> str:
-    judged = [x for x in variants if any(v.topic == verdict.topic for v in x.verdicts)]
-    flips = [x.change for x in judged if verdict.topic in x.flipped]
+def sensitivity_sentence(verdict: Verdict, variants: Sequence[Variant]) -> str:
+    """Whether the verdict holds under the other choices, and which of them flip it to what."""
+    topic = verdict.topic
+    judged = [(x, v) for x in variants for v in x.verdicts if v.topic == topic]
+    failed = sum(not x.verdicts for x in variants)
+    lost = f"; {failed} more could not be judged" if failed else ""
     if not judged:
-        return f"{verdict.topic}: the table allows no other choice to check it by"
-    if not flips:
-        return f"{verdict.topic}: the verdict is the same under {len(judged)} other choices"
-    listed = ", ".join(flips[:4]) + (", ..." if len(flips) > 4 else "")
-    return f"{verdict.topic}: the verdict flips with {listed} ({len(flips)} of {len(judged)})"
+        return f"{topic}: not checked, the table allows no other choice{lost}"
+    flips: dict[str, list[str]] = {}
+    for variant, found in judged:
+        if topic in variant.flipped:
+            flips.setdefault(found.claim, []).append(variant.change)
+    tried = f"{len(judged)} other choices ({_kinds([x for x, _ in judged])}){lost}"
+    values = [v.estimate.value for _, v in judged if v.estimate and np.isfinite(v.estimate.value)]
+    spread = ""
+    if len(values) > 1:
+        spread = f"; its value runs from {number(min(values))} to {number(max(values))} over them"
+    if flips:
+        listed = "; ".join(
+            f"to {_claimed(claim)} {_joined(changes)}" for claim, changes in flips.items()
+        )
+        count = sum(map(len, flips.values()))
+        return f"{topic}: the verdict flips under {count} of {tried}: {listed}{spread}"
+    if not verdict.is_established:
+        return f"{topic}: not established, and none of {tried} establishes it{spread}"
+    return f"{topic}: {verdict.claim} under each of {tried}{spread}"
+
+
+def _claimed(claim: str) -> str:
+    return claim or '"not established"'
+
+
+def _joined(changes: Sequence[str]) -> str:
+    """`with A, B`; changes that put a run back begin with the word themselves."""
+    return "with " + ", ".join(change.removeprefix("with ") for change in changes)
+
+
+def _kinds(variants: Sequence[Variant]) -> str:
+    """How many of each kind, in words."""
+    words = {"convention": "counts of N and C", "estimator": "estimators",
+             EXCLUDED_RUN: "with excluded runs put back"}  # fmt: skip
+    amounts = [(sum(x.kind == kind for x in variants), word) for kind, word in words.items()]
+    return ", ".join(f"{amount} {word}" for amount, word in amounts if amount)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from analysis.agreement import PROFILE_METHODS, AgreementResult, agreement, law_name, profile_name
+from analysis.agreement import (
+    DISQUALIFYING,
+    PROFILE_METHODS,
+    AgreementResult,
+    agreement,
+    law_name,
+    profile_name,
+)
 from analysis.compare_groups import compare
 from analysis.comparison import Comparison
 from analysis.envelope import Envelope, lower_envelope
@@ -22,6 +30,7 @@ from analysis.result import FitResult
 from analysis.rolling_holdout import HoldoutResult, holdout
 from analysis.sensitivity import SensitivityResult, sensitivity_of_comparison
 from analysis.style import Mark, arm_marks
+from analysis.sweep_limits import read_limits
 from analysis.table import Table, load_table
 
 Result = TypeVar("Result")
@@ -60,6 +69,28 @@ class Arm:
     next_runs: NextRuns | None
     missing: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def isoflop_doubts(self) -> tuple[str, ...]:
+        """Why the exponent of the isoFLOP minima carries no verdict; empty if nothing does."""
+        name = profile_name(self.isoflop.method) if self.isoflop else ""
+        found = self.agreement.named(name)
+        return found.doubts if found else ()
+
+    def surface_doubts(self, quantity: str) -> tuple[str, ...]:
+        """Why a number of the loss surface carries no verdict: the same in tables and figures."""
+        if self.fit is None:
+            return ()
+        found = self.agreement.named(law_name(self.fit.law))
+        if quantity in ("a", "b"):
+            return found.doubts if found else ()
+        numbers = {*self.fit.estimates, *self.fit.derived}
+        doubts = tuple(
+            flag.message for flag in self.fit.flags
+            if flag.code in DISQUALIFYING
+            and (flag.parameter == quantity or flag.parameter not in numbers)
+        )  # fmt: skip
+        return doubts or (("the fit failed",) if self.fit.status == "failed" else ())
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
@@ -68,6 +99,7 @@ class Study:
     Attributes:
         comparison: of the arms, each in its own yardstick; None for a single arm.
         bits: the same on bits per byte, the yardstick that arms share.
+        sensitivity, bits_sensitivity: every verdict of the two under other choices.
         missing: name of a part of the whole study (`comparison`, `bits`) -> reason.
     """
 
@@ -77,6 +109,7 @@ class Study:
     comparison: Comparison | None
     bits: Comparison | None
     sensitivity: SensitivityResult | None
+    bits_sensitivity: SensitivityResult | None
     n_boot: int
     seed: int
     missing: dict[str, str] = field(default_factory=dict)
@@ -108,28 +141,41 @@ def make_study(
         with_checks: also hold-out, other conventions and next runs, which no figure shows.
     """
     missing: dict[str, str] = {}
-    comparison = bits = checks = None
+    comparison = bits = checks = bits_checks = in_bits = None
     if len(table.groups) > 1:
         comparison = attempt(
             "comparison", missing,
             lambda: compare(table, reference=reference, n_boot=n_boot, seed=seed),
         )  # fmt: skip
-        bits = attempt("bits", missing, lambda: _compare_bits(source, table, reference, seed))
-    if comparison is not None and with_checks:
-        base = comparison
-        checks = attempt(
-            "sensitivity", missing,
-            lambda: sensitivity_of_comparison(table, base, n_boot=_N_BOOT_CHECKS),
-        )  # fmt: skip
+        in_bits = attempt("bits", missing, lambda: _in_bits(source, table))
+    if in_bits is not None:
+        shared = in_bits
+        bits = attempt("bits", missing, lambda: _compare_bits(shared, reference, seed))
+    if with_checks:
+        checks = _sensitivity("sensitivity", missing, table, comparison)
+        bits_checks = _sensitivity("bits_sensitivity", missing, in_bits, bits)
     return Study(
         source=source, table=table, comparison=comparison, bits=bits, sensitivity=checks,
-        arms=_make_arms(table, comparison, n_boot=n_boot, seed=seed, with_checks=with_checks),
+        bits_sensitivity=bits_checks,
+        arms=_make_arms(
+            source, table, comparison, n_boot=n_boot, seed=seed, with_checks=with_checks
+        ),
         n_boot=n_boot, seed=seed, missing=missing,
     )  # fmt: skip
 
 
-def _compare_bits(source: Path, table: Table, reference: str | None, seed: int) -> Comparison:
-    """Both arms on one yardstick: the only place where their levels may be compared."""
+def _sensitivity(
+    part: str, missing: dict[str, str], table: Table | None, base: Comparison | None
+) -> SensitivityResult | None:
+    if table is None or base is None:
+        return None
+    return attempt(
+        part, missing, lambda: sensitivity_of_comparison(table, base, n_boot=_N_BOOT_CHECKS)
+    )
+
+
+def _in_bits(source: Path, table: Table) -> Table:
+    """The same runs by their bits per byte, under the same counts and in the same groups."""
     if table.columns["loss"] == "bits_per_byte":
         raise AnalysisError("the table's loss is bits per byte already")
     if "bits_per_byte" not in table.frame:
@@ -137,11 +183,28 @@ def _compare_bits(source: Path, table: Table, reference: str | None, seed: int) 
             "the table has no bits per byte: levels of different losses are not compared"
         )
     shared = load_table(source, loss="bits_per_byte")
+    counts = {role: table.columns[role] for role in ("n", "d", "c")
+              if table.columns[role] in shared.frame}  # fmt: skip
+    group_of = dict(zip(table.frame["run_id"], table.frame["group"], strict=True))
+    groups = shared.frame["run_id"].map(group_of)
+    # A run that is in no group of the table was left out there.
+    shared = dataclasses.replace(shared, frame=shared.frame.assign(group=groups))
+    return shared.exclude(groups.isna(), "not in the table").with_columns(**counts)
+
+
+def _compare_bits(shared: Table, reference: str | None, seed: int) -> Comparison:
+    """Both arms on one yardstick: the only place where their levels may be compared."""
     return compare(shared, reference=reference, laws=(_LAW,), n_boot=_N_BOOT_CHECKS, seed=seed)
 
 
 def _make_arms(
-    table: Table, comparison: Comparison | None, *, n_boot: int, seed: int, with_checks: bool
+    source: Path,
+    table: Table,
+    comparison: Comparison | None,
+    *,
+    n_boot: int,
+    seed: int,
+    with_checks: bool,
 ) -> dict[str, Arm]:
     """One arm per group, in order of first appearance; fits of the comparison are used again."""
     names = table.groups or ("all runs",)
@@ -151,12 +214,20 @@ def _make_arms(
         own = table.select(group=name) if table.groups else table
         known = comparison.arms.get(name) if comparison else None
         found = known or agreement(own, n_boot=n_boot, seed=seed)
-        arms[str(name)] = _make_arm(str(name), own, marks[name], found, with_checks=with_checks)
+        arms[str(name)] = _make_arm(
+            source, str(name), own, marks[name], found, with_checks=with_checks
+        )
     return arms
 
 
 def _make_arm(
-    name: str, table: Table, mark: Mark, found: AgreementResult, *, with_checks: bool
+    source: Path,
+    name: str,
+    table: Table,
+    mark: Mark,
+    found: AgreementResult,
+    *,
+    with_checks: bool,
 ) -> Arm:
     missing: dict[str, str] = {}
     law = found.named(law_name(_LAW))
@@ -175,7 +246,7 @@ def _make_arm(
         envelope=attempt("envelope", missing, lambda: lower_envelope(table, smoothing=1)),
         optima=attempt("optima", missing, lambda: _optima(fit, table)) if fit else None,
         holdout=attempt("holdout", missing, lambda: holdout(table)) if with_checks else None,
-        next_runs=attempt("next_runs", missing, lambda: _next(fit, table))
+        next_runs=attempt("next_runs", missing, lambda: _next(source, fit, table))
         if fit and with_checks else None,
         missing=missing,
     )  # fmt: skip
@@ -186,10 +257,11 @@ def _optima(fit: FitResult, table: Table) -> pd.DataFrame:
     return optima_along(fit, table, low=flops.min() / 1.5, high=flops.max() * 1.5)
 
 
-def _next(fit: FitResult, table: Table) -> NextRuns:
+def _next(source: Path, fit: FitResult, table: Table) -> NextRuns:
     flops = table.values("c")
     dearest = flops[flops > 0.9 * flops.max()].sum()
-    return next_runs(fit, table, float(dearest), max_cells=4)
+    limits = read_limits(source, table)
+    return next_runs(fit, table, float(dearest), max_cells=4, limits=limits)
 
 
 def optima_along(

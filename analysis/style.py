@@ -30,6 +30,9 @@ CSS_VARIABLES: dict[str, str] = {
     **{colour: f"--ramp-{i}" for i, colour in enumerate(_RAMP, 1)},
 }
 
+# Stands beside a number that is listed and carries no verdict.
+DOUBTFUL = "doubtful"
+
 _MARKERS = ("o", "s", "^", "D", "v")
 _LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-", (0, (5.0, 1.8)), (0, (1.2, 1.4)), (0, (6.0, 1.6, 1.2, 1.6)), (0, (9.0, 2.0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,30 @@ def test_budgets_with_two_sizes_are_refused_and_too_few_budgets_are_an_error() -
     assert [r.n_sizes for r in result.refused] == [2]
     with pytest.raises(AnalysisError, match="0 of 1 budgets have a minimum; an exponent needs 2"):
         isoflop(load_table(few))
+
+
+def test_every_reason_of_refusal_is_named_and_counted() -> None:
+    frame = isoflop_frame(
+        sizes=np.geomspace(2e6, 3e9, 12), budgets=np.geomspace(1e17, 1e20, 7), ratio=(0.1, 5e3)
+    )
+    budgets = sorted(frame["flops"].unique())
+    x = np.log(frame["params_total"])
+    for i, flops in enumerate(budgets):
+        row = frame["flops"] == flops
+        rises = {0: 1.0, 1: 1.0, 2: -1.0}.get(i)
+        if rises is not None:
+            frame.loc[row, "loss"] = 4 + 0.05 * rises * (x[row] - x.mean())
+    large = frame["flops"].isin(budgets[3:6]) & (frame.groupby("flops").cumcount() > 1)
+    alone = (frame["flops"] == budgets[6]) & (frame.groupby("flops").cumcount() > 0)
+    frame = frame[~large & ~alone]
+    with pytest.raises(AnalysisError, match="0 of 7 budgets have a minimum") as raised:
+        isoflop(load_table(frame))
+    message = str(raised.value)
+    assert "3 x 2 sizes; a minimum needs 3: " in message
+    assert "2 x the lowest loss is at the smallest size" in message
+    assert "1 x the lowest loss is at the largest size" in message
+    assert " sizes; a minimum needs 3: 1e+20 FLOPs" in message
+    assert sum(int(n) for n in re.findall(r"(\d+) x ", message)) == 7
 
 
 def test_flops_within_rounding_of_a_budget_are_one_budget() -> None:

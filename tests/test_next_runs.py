@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 
+import analysis
 from analysis.errors import AnalysisError
 from analysis.fit import fit_law
 from analysis.next_runs import next_runs
+from analysis.sweep_limits import SizeRule, SweepLimits, read_limits
 from analysis.sweep_text import sweep_texts
 from analysis.table import load_table
 from tests.planted_runs import isoflop_frame, law_loss
@@ -143,3 +146,35 @@ def test_what_cannot_be_planned_says_why() -> None:
         next_runs(fit_law(table, "compute", n_boot=100), table, 1e19)
     with pytest.raises(AnalysisError, match="train_tokens follow from the cells"):
         sweep_texts({"25k": [1024]}, {"train_tokens": 1}, name="next")
+
+
+def test_cells_that_the_sweep_would_exclude_are_not_proposed() -> None:
+    source = Path(analysis.__file__).parent / "reference" / "quickstart"
+    table = load_table(source).select(group="encoder")
+    fit = fit_law(table, n_boot=100)
+    limits = read_limits(source, table)
+    assert limits is not None
+    assert limits.bounds == {"min_steps": 250}
+    free = next_runs(fit, table, 3e12, max_cells=4)
+    steps = free.cells["train_tokens"] // 512
+    assert (steps < 250).any()
+    held = next_runs(fit, table, 3e12, max_cells=4, limits=limits)
+    assert (held.cells["train_tokens"] // 512 >= 250).all()
+    assert sum(held.left_out.values()) == held.left_out["min_steps=250"] + held.left_out.get(
+        "room for the warm-up before the cool-down", 0
+    )
+    (flag,) = [flag for flag in held.flags if flag.code == "outside_limits"]
+    assert f"{held.left_out['min_steps=250']} for min_steps=250" in flag.message
+    with pytest.raises(AnalysisError, match="keeps to the sweep's limits"):
+        next_runs(fit, table, 3e12, limits=dataclasses.replace(limits, bounds={"min_steps": 1e9}))
+
+
+def test_limits_count_steps_and_tokens_per_parameter_as_the_sweep_does() -> None:
+    rule = SizeRule(params_non_embedding=1e4, batch_tokens=100, warmup_tokens=800,
+                    cooldown_share=0.2)  # fmt: skip
+    limits = SweepLimits(bounds={"min_steps": 20, "max_tokens_per_param": 5.0}, sizes={"10k": rule})
+    assert limits.broken("10k", 900) == "room for the warm-up before the cool-down"
+    assert limits.broken("10k", 1999) == "min_steps=20"
+    assert limits.broken("10k", 2000) == ""
+    assert limits.broken("10k", 50001) == "max_tokens_per_param=5"
+    assert limits.broken("unknown", 1) == ""

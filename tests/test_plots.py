@@ -20,9 +20,10 @@ from analysis.plots.fits import ForestRow, draw_forest, draw_multiplier, draw_re
 from analysis.plots.isoflop import draw_isoflop, draw_optimal, draw_unfitted
 from analysis.plots.runs import draw_bits_per_byte, draw_curves, draw_loss_over_flops
 from analysis.study import Study, make_study
-from analysis.style import PAPER, arm_marks
+from analysis.style import PAPER, arm_marks, flops
 from analysis.table import Table, load_table
-from tests.planted_sweep import LAWS, write_sweep
+from analysis.values import Flag
+from tests.planted_sweep import BUDGETS, LAWS, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +110,87 @@ def test_data_of_loss_over_flops_is_what_is_drawn(ax: Axes, study: Study) -> Non
 def test_data_of_residuals_is_what_is_drawn(ax: Axes, study: Study) -> None:
     fit = study.arms["decoder"].fit
     assert fit is not None
-    data = draw_residuals(ax, fit, "N")
+    data = draw_residuals(ax, fit, study.arms["decoder"].table)
     assert in_data(data) == drawn_points(ax)
     runs = data[data["element"] == "run"]
     expected = 100 * (fit.used["loss"] / fit.used["fitted"] - 1)
     assert sorted(runs["y"]) == pytest.approx(sorted(expected))
+
+
+def test_residuals_are_grouped_by_the_budgets_of_the_grid(ax: Axes, study: Study) -> None:
+    arm = study.arms["decoder"]
+    assert arm.fit is not None
+    # Where the head or attention counts, 6ND drifts with the size and splits the budgets.
+    used = arm.fit.used.assign(d=lambda f: f["d"] * np.where(f["n"] < 1e5, 0.7, 1.0))
+    data = draw_residuals(ax, dataclasses.replace(arm.fit, used=used), arm.table)
+    assert set(data[data["element"] == "run"]["series"]) == {flops(b) for b in BUDGETS}
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [flops(b) for b in BUDGETS]
+
+
+def test_a_band_without_an_end_runs_to_the_edge(ax: Axes, study: Study) -> None:
+    assert study.bits is not None
+    (found,) = study.bits.multipliers.values()
+    endless = dataclasses.replace(found, high=np.full_like(found.high, np.inf))
+    data = draw_multiplier(ax, endless, study.arms[found.group].mark, "C")
+    (band,) = ax.collections
+    top = band.get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(ax.get_ylim()[1])
+    edge = [line for line in ax.get_lines() if line.get_marker() == "^"]
+    assert len(edge[0].get_xdata()) > 2  # type: ignore[arg-type]
+    assert edge[0].get_markerfacecolor() == PAPER
+    assert set(data["note"]) == {"no upper end"}
+    bits = dataclasses.replace(study.bits, multipliers={found.group: endless})
+    drawing = FIGURES["multiplier"](dataclasses.replace(study, bits=bits))
+    assert drawing is not None
+    assert f"The band of {found.group} has no upper end anywhere" in drawing.caption
+    closed = FIGURES["multiplier"](study)
+    assert closed is not None
+    assert np.isfinite(found.high).all()
+    assert "no upper end" not in closed.caption
+
+
+def test_no_arm_is_cut_by_the_axes_of_the_optima(study: Study) -> None:
+    drawing = FIGURES["optimal"](study)
+    assert drawing is not None
+    figure, data = render(drawing.panels)
+    for ax, panel in zip(figure.axes, drawing.panels, strict=True):
+        low, high = ax.get_ylim()
+        own = data[(data["panel"] == panel.name) & (data["element"] == "isoFLOP minimum")]
+        assert own["series"].nunique() == 2
+        ends = own[["y", "low", "high"]].to_numpy(float)
+        assert low < np.nanmin(ends)
+        assert np.nanmax(ends) < high
+        figure.draw_without_rendering()
+        legend = ax.get_legend()
+        assert legend is not None
+        bottom = ax.transData.inverted().transform(legend.get_window_extent().get_points())[0, 1]
+        assert np.nanmax(ends) < bottom
+
+
+def test_figures_mark_as_doubtful_what_the_tables_do(study: Study) -> None:
+    arm = study.arms["decoder"]
+    assert arm.fit is not None
+    assert arm.isoflop is not None
+    flag = Flag(code="on_bound", parameter="E", message="E = 0 (lower)")
+    fit = dataclasses.replace(arm.fit, flags=(*arm.fit.flags, flag))
+    approaches = tuple(
+        dataclasses.replace(x, doubts=("E = 0 (lower)",)) if x.name == "Chinchilla law"
+        else dataclasses.replace(x, doubts=("two budgets",)) if x.result is arm.isoflop
+        else x for x in arm.agreement.approaches
+    )  # fmt: skip
+    doubted = dataclasses.replace(
+        arm, fit=fit, agreement=dataclasses.replace(arm.agreement, approaches=approaches)
+    )
+    drawing = FIGURES["exponents"](dataclasses.replace(study, arms={"decoder": doubted}))
+    assert drawing is not None
+    _, data = render(drawing.panels)
+    notes = dict(zip(data["element"], data["note"].fillna(""), strict=True))
+    assert notes == {
+        "decoder\nisoFLOP": "doubtful", "decoder\nloss surface": "doubtful",
+        "α, decoder\nloss surface": "", "β, decoder\nloss surface": "",
+    }  # fmt: skip
 
 
 def test_isoflop_draws_the_minimum_where_the_result_has_it(ax: Axes, study: Study) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.comparison import Comparison
 from analysis.multiplier_result import Multiplier
 from analysis.plots.canvas import Panel, on_log, stack
 from analysis.plots.drawing import Drawing, arm_panel, slug
@@ -13,7 +16,7 @@ from analysis.plots.fits import ForestRow, draw_forest, draw_multiplier, draw_re
 from analysis.plots.isoflop import Role, draw_isoflop, draw_optimal, draw_unfitted
 from analysis.result import Estimate
 from analysis.study import Arm, Study
-from analysis.style import count, flops, interval, printed
+from analysis.style import DOUBTFUL, count, flops, interval, printed
 
 _MINIMUM_OF = {"akima": "an Akima interpolant of log loss", "parabola": "a parabola"}
 
@@ -64,10 +67,11 @@ def optimal_figure(study: Study) -> Drawing | None:
     def panel(role: Role, what: str) -> Panel:
         def draw(ax: Axes) -> pd.DataFrame:
             return stack(
-                draw_optimal(ax, arm.isoflop, role, arm.name, arm.mark, optima=arm.optima)
+                draw_optimal(ax, arm.isoflop, role, arm.name, arm.mark, optima=arm.optima,
+                             doubt=DOUBTFUL if arm.isoflop_doubts else "")
                 for arm in arms
                 if arm.isoflop
-            )
+            )  # fmt: skip
 
         name = {"params": "a", "tokens": "b"}[role]
         alt = "; ".join(
@@ -81,7 +85,8 @@ def optimal_figure(study: Study) -> Drawing | None:
         title="Compute-optimal size and tokens",
         caption="Size and tokens with the lowest loss at each budget. Marks and solid lines: "
         "isoFLOP minima with 95 % intervals and the power law through them; dotted line and band: "
-        "the optimum of the fitted loss surface and its 95 % band, an independent estimate. "
+        "the optimum of the fitted loss surface and its 95 % band, an independent estimate. Hollow "
+        "marks: the exponent is doubtful, the section Checks says why. "
         "Counts have one unit, so the arms share an axis here.",
         panels=(panel("params", "Optimal parameters N*"), panel("tokens", "Optimal tokens D*")),
     )
@@ -103,9 +108,10 @@ def exponents_figure(study: Study) -> Drawing | None:
     return Drawing(
         name="exponents",
         title="Exponents side by side",
-        caption="Point: estimate; bar: its 95 % interval, the widest of those computed; hollow: "
-        "the estimate carries a warning (see the report card of its fit); an arrow marks an "
-        "interval that leaves the axis. Overlap is no proof of equality."
+        caption="Point: estimate; bar: its 95 % interval, the widest of those computed. Filled: "
+        "nothing speaks against it; hollow and marked doubtful: it carries no verdict, the "
+        "section Checks says why. An arrow marks an interval that leaves the axis or has no end. "
+        "Overlap is no proof of equality."
         + (
             " α and β of a masked and a causal loss are exponents of different losses: they "
             "stand side by side for their shape only."
@@ -135,25 +141,22 @@ def _forest_panel(
 def _forest_rows(arm: Arm, quantity: str) -> list[ForestRow]:
     rows = []
     if quantity == "a" and arm.isoflop:
-        rows.append(_row(f"{arm.name}\nisoFLOP", arm, arm.isoflop.exponents["a"], doubt=False))
+        doubts = arm.isoflop_doubts
+        rows.append(_row(f"{arm.name}\nisoFLOP", arm, arm.isoflop.exponents["a"], doubts))
     if arm.fit:
         estimate = arm.fit.estimates.get(quantity) or arm.fit.derived.get(quantity)
         if estimate:
-            doubt = arm.fit.status == "failed" or any(
-                flag.severity != "note" and flag.parameter in (quantity, None)
-                for flag in arm.fit.flags
-            )
             symbol = {"alpha": "α, ", "beta": "β, "}.get(quantity, "")
             label = f"{symbol}{arm.name}\nloss surface"
-            rows.append(_row(label, arm, estimate, doubt=doubt))
+            rows.append(_row(label, arm, estimate, arm.surface_doubts(quantity)))
     return rows
 
 
-def _row(label: str, arm: Arm, estimate: Estimate, *, doubt: bool) -> ForestRow:
+def _row(label: str, arm: Arm, estimate: Estimate, doubts: Sequence[str]) -> ForestRow:
     box = estimate.interval
     return ForestRow(
         label=label, series=arm.name, value=estimate.value, low=box.low if box else None,
-        high=box.high if box else None, doubt="flagged" if doubt else "",
+        high=box.high if box else None, doubt=DOUBTFUL if doubts else "",
     )  # fmt: skip
 
 
@@ -186,10 +189,39 @@ def multiplier_figure(study: Study) -> Drawing | None:
         title="Compute at equal loss",
         caption="How many times the compute the reference needs to reach the loss that the other "
         "arm has at C, both at their own best split, by the fitted laws; band: 95 %; thin line: "
-        "equal compute. A flat line is a constant factor, a slope is a difference in scaling. On "
-        "bits per byte; where one side is an upper bound, the true factor is nearer to 1 or beyond "
-        "it.",
+        "equal compute. A flat line is a constant factor, a slope is a difference in scaling."
+        + _open_ends(found)
+        + _bounded(comparison),
         panels=tuple(panel(multiplier) for multiplier in found),
+    )
+
+
+def _open_ends(found: Sequence[Multiplier]) -> str:
+    """Which part of a band has no end, for the caption."""
+    parts = []
+    for m in found:
+        for end, values, reason in (
+            ("upper", m.high, f"in some draws {m.reference} never reaches the loss of {m.group}"),
+            ("lower", m.low, f"in some draws {m.reference} reaches it with next to no compute"),
+        ):
+            at = m.flops[~np.isfinite(on_log(values))]
+            if len(at):
+                where = (
+                    "anywhere" if len(at) == len(m.flops)
+                    else f"from {flops(at.min())} to {flops(at.max())} FLOPs"
+                )  # fmt: skip
+                parts.append(f" The band of {m.group} has no {end} end {where}: {reason}.")
+    return "".join(parts) + (
+        " There it runs to the edge, with hollow marks." if parts else ""
+    )  # fmt: skip
+
+
+def _bounded(comparison: Comparison | None) -> str:
+    if comparison is None or "bounds_against_exact" not in {x.code for x in comparison.flags}:
+        return ""
+    return (
+        " The bits per byte of one side are upper bounds: its true losses lie at or below them, so "
+        "the true factor is more in its favour."
     )
 
 
@@ -201,10 +233,9 @@ def residuals_figure(study: Study) -> Drawing | None:
     def panel(i: int, arm: Arm) -> Panel:
         fit = arm.fit
         assert fit
-        label = arm.table.labels["n"]
         worst = abs(fit.residuals).max()
         alt = f"residuals of {fit.n_runs} runs, the largest {100 * worst:.2g} %"
-        return arm_panel("residuals", arm, i, alt, lambda ax: draw_residuals(ax, fit, label))
+        return arm_panel("residuals", arm, i, alt, lambda ax: draw_residuals(ax, fit, arm.table))
 
     return Drawing(
         name="residuals",

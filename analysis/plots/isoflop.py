@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,10 +30,11 @@ from analysis.table import Table
 
 Role = Literal["params", "tokens"]
 
-# Profiles of more budgets fill the panel, and the legend needs room of its own.
-_FEW = 5
+# Rows of a legend in points, and what a panel has of them: legends get room of their own.
+_ROW_POINTS, _PANEL_POINTS = 13.0, 165.0
 # Factor beyond the measured optima up to which a band is shown.
 _REACH = 1e3
+_LEGEND_COLUMNS = 3
 # Budgets named per reason of refusal, and reasons named below a panel.
 _MAX_NAMED = 3
 _MAX_REMARKS = 3
@@ -88,13 +91,16 @@ def _legend_by_budget(ax: Axes, named: Collection[float], n_budgets: int) -> Non
     handles, labels = ax.get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     order = [flops(budget) for budget in sorted(named)]
-    style: dict[str, Any] = {"loc": "best"}
-    if n_budgets > _FEW:
-        room_above(ax, 0.35)
-        style = {"loc": "upper right", "ncols": 3, "columnspacing": 1.0}
+    _room_for(ax, 1 + math.ceil(len(order) / _LEGEND_COLUMNS))
     title = "training FLOPs" + (f", {n_budgets} budgets" if len(named) < n_budgets else "")
     ax.legend([by_label[label] for label in order], order, title=title, title_fontsize=7.5,
-              **style)  # fmt: skip
+              loc="upper right", ncols=_LEGEND_COLUMNS, columnspacing=1.0)  # fmt: skip
+
+
+def _room_for(ax: Axes, rows: int) -> None:
+    """Room above the drawing for the rows of a legend, on a logarithmic y axis."""
+    taken = (rows * _ROW_POINTS + 4) / _PANEL_POINTS
+    room_above(ax, taken / (1 - taken))
 
 
 def _refusals(result: IsoflopResult) -> list[str]:
@@ -152,6 +158,7 @@ def draw_optimal(
     mark: Mark,
     *,
     optima: pd.DataFrame | None = None,
+    doubt: str = "",
 ) -> pd.DataFrame:
     """N* or D* over C: the minima with intervals, their power law, the surface fit with its band.
 
@@ -160,6 +167,7 @@ def draw_optimal(
     Args:
         optima: optima of a law in N and D along C (`analysis.study.optima_along`), the second
             opinion: a dotted line with its band.
+        doubt: draws the minima hollow and stands beside the exponent.
     """
     name, opt, axis = {"params": ("a", "N*", "n"), "tokens": ("b", "D*", "d")}[role]
     c = np.array([budget.flops for budget in result.budgets])
@@ -170,16 +178,19 @@ def draw_optimal(
     ax.plot(grid, line, color=mark.colour, linestyle=mark.line)
     low, high = _intervals(result, role)
     ax.vlines(c, low, high, color=mark.colour, linewidth=1.2)
-    ax.plot(c, opts, color=mark.colour, marker=mark.marker, linestyle="none", markersize=6)
+    face = PAPER if doubt else mark.colour
+    ax.plot(c, opts, color=mark.colour, marker=mark.marker, linestyle="none", markersize=6,
+            markerfacecolor=face)  # fmt: skip
+    said = f"{series}: {name} = {printed(result.exponents[name])}" + (f"  {doubt}" if doubt else "")
     ax.plot([], [], color=mark.colour, linestyle=mark.line, marker=mark.marker,
-            label=f"{series}: {name} = {printed(result.exponents[name])}")  # fmt: skip
+            markerfacecolor=face, label=said)  # fmt: skip
     parts += [
         points(series, "power law of the minima", grid, line),
         points(series, "isoFLOP minimum", c, opts, low=low, high=high),
     ]
     data = stack(parts)
     ax.set_yscale("log")
-    _limit_to(ax, np.concatenate([opts, line]))
+    _show_all(ax, np.concatenate([opts, line, low[np.isfinite(low)], high[np.isfinite(high)]]))
     ax.set_ylabel(wrapped(f"{opt}, {result.labels[axis]}"))
     log_x(ax, result.labels["c"], grid)
     log_ticks(ax, "y", np.asarray(ax.get_ylim()))
@@ -187,10 +198,23 @@ def draw_optimal(
     return data
 
 
-def _limit_to(ax: Axes, values: np.ndarray) -> None:
-    """Cuts the y axis where a law without an optimum would flatten all that was measured."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, values.min() / _REACH), min(high, values.max() * _REACH))
+# What the arms drawn so far have measured on an Axes.
+_measured: weakref.WeakKeyDictionary[Axes, tuple[float, float]] = weakref.WeakKeyDictionary()
+
+
+def _show_all(ax: Axes, measured: np.ndarray) -> None:
+    """Shows every arm's minima and intervals, and of the bands what lies near them.
+
+    A band is cut where a law without an optimum would flatten all that was measured.
+    """
+    low, high = _measured.get(ax, (np.inf, 0.0))
+    low, high = min(low, float(measured.min())), max(high, float(measured.max()))
+    _measured[ax] = (low, high)
+    bottom, top = ax.dataLim.minposy, ax.dataLim.ymax
+    bottom, top = max(min(bottom, low), low / _REACH), min(max(top, high), high * _REACH)
+    margin = (top / bottom) ** 0.04
+    ax.set_ylim(bottom / margin, top * margin)
+    _room_for(ax, len(ax.get_legend_handles_labels()[1]))
 
 
 def _intervals(result: IsoflopResult, role: Role) -> tuple[np.ndarray, np.ndarray]:

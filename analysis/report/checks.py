@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 
 from analysis.report import words
@@ -124,6 +126,7 @@ def _sensitivity_table(frame: pd.DataFrame) -> TableView:
 
 def _next(study: Study) -> Check:
     tables, reasons = [], []
+    flags: list[Flag] = []
     for arm in study.arms.values():
         plan = arm.next_runs
         if plan is None:
@@ -145,10 +148,14 @@ def _next(study: Study) -> Check:
             f"{number(plan.standard_error_after, 2)} for {flops(plan.spent_flops)} FLOPs"
         )
         tables.append(table_view(caption, heads, rows))
+        flags += [
+            dataclasses.replace(flag, message=f"{arm.name}: {flag.message}") for flag in plan.flags
+        ]
     text = (
         "The cells that would narrow the interval of a most, for as many FLOPs as the dearest "
         "budget took, if the fitted law holds. "
     )
     return Check(
-        title="What to run next", text=(text + " ".join(reasons)).strip(), tables=tuple(tables)
-    )
+        title="What to run next", text=(text + " ".join(reasons)).strip(), tables=tuple(tables),
+        flags=tuple(flags),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from functools import partial
 
 from analysis.report.views import Cell, Head, TableView, estimate_cell, table_view
 from analysis.study import Arm, Study
-from analysis.style import CSS_VARIABLES, count, flops, loss_label, loss_unit, number
+from analysis.style import CSS_VARIABLES, DOUBTFUL, count, flops, loss_label, loss_unit, number
 
 # Quantity of the surface fit -> what it is; the unit of E, A and B is that of the arm's own loss.
 _PARAMETERS = {
@@ -77,7 +77,8 @@ def _lowest_bits(arm: Arm) -> Cell:
 def _isoflop_a(arm: Arm) -> Cell:
     if arm.isoflop is None:
         return Cell(text="–", small="see its report card")
-    return estimate_cell(arm.isoflop.exponents["a"])
+    note = DOUBTFUL if arm.isoflop_doubts else ""
+    return estimate_cell(arm.isoflop.exponents["a"], note)
 
 
 def _status(arm: Arm) -> Cell:
@@ -99,9 +100,8 @@ def bits_kind(kind: object) -> str:
 def _parameter(arm: Arm, *, name: str) -> Cell:
     if arm.fit is None:
         return Cell(text="–")
-    doubts = [f for f in arm.fit.flags if f.parameter == name and f.severity != "note"]
     estimate = arm.fit.estimates.get(name) or arm.fit.derived.get(name)
-    return estimate_cell(estimate, "flagged" if doubts else "")
+    return estimate_cell(estimate, DOUBTFUL if arm.surface_doubts(name) else "")
 
 
 def approaches_table(study: Study) -> TableView:
@@ -121,14 +121,12 @@ def approaches_table(study: Study) -> TableView:
         cells = [Cell(text=name)]
         for arm in arms:
             found = arm.agreement.named(name)
-            doubt = "doubtful" if found and found.doubts else ""
+            doubt = DOUBTFUL if found and found.doubts else ""
             cells.append(estimate_cell(found.a if found else None, doubt))
         for group in others:
             own = [d for d in differences if d.group == group and d.approach == name]
             sound = bool(own) and own[0].is_sound
-            cells.append(
-                estimate_cell(own[0].estimate if own else None, "" if sound else "doubtful")
-            )
+            cells.append(estimate_cell(own[0].estimate if own else None, "" if sound else DOUBTFUL))
         rows.append(cells)
     return table_view(
         "Exponent a of N* ∝ C^a by every approach, with 95 % intervals; the reasons for doubts "
