@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,16 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.raw_table import RawTable, labels_for
-
-SCHEMA_VERSION = 1
+from analysis.sealed import (
+    LISTING_MIGRATIONS,
+    LISTING_VERSION,
+    RECORD_MIGRATIONS,
+    RECORD_VERSION,
+    DamagedFile,
+    checked,
+    migrate,
+    read_sealed,
+)
 
 # Fields of a spec that a law must not mix; at one size, for those that a recipe sets by size.
 _SETTINGS = (
@@ -32,11 +39,9 @@ def read_sweep(folder: Path, *, loss: str) -> RawTable:
         raise AnalysisError(
             f"{folder} has no cells.json; give the folder of a sweep, such as runs/NAME"
         )
-    content = _read_json(listing)
-    if content.get("schema_version") != 1:
-        raise AnalysisError(
-            f"{listing} is of schema version {content.get('schema_version')!r}; this suite reads 1"
-        )
+    content = migrate(read_sealed(listing), LISTING_MIGRATIONS, LISTING_VERSION, str(listing))
+    if not isinstance(content.get("cells"), list):
+        raise DamagedFile(f"{listing} lists no cells; run the sweep again, which writes it anew")
     sweep = content.get("sweep", folder.name)
     rows, points = [], []
     for cell in content["cells"]:
@@ -51,22 +56,14 @@ def read_records(records: Sequence[Any], *, loss: str) -> RawTable:
     rows, points = [], []
     for record in records:
         content = record if isinstance(record, dict) else record.to_dict()
+        if "checksum" in content:
+            content = checked(content, f"record {content.get('run_id')}")
         row, curve = _row(content, loss)
         rows.append(row)
         points.extend(curve)
     if not rows:
         raise AnalysisError("no records; a table needs at least one run")
     return _raw(rows, points, loss=loss, source="records", n_read=len(rows))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise AnalysisError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise AnalysisError(f"{path} holds {type(content).__name__}; an object is expected")
-    return content
 
 
 def _read_cell(
@@ -79,22 +76,43 @@ def _read_cell(
     known |= {"budget_flops": float(budget) if budget is not None else None}
     if cell.get("excluded"):
         return {**known, "reason": f"excluded by the sweep: {cell['excluded']}"}, []
-    path = store / str(cell["run_id"]) / "record.json"
-    if not path.is_file():
+    try:
+        record = cell_record(store, str(cell["run_id"]))
+    except DamagedFile as error:
+        return {**known, "status": "damaged", "reason": f"damaged: {error}"}, []
+    if record is None:
         return {**known, "reason": "no record yet"}, []
-    row, points = _row(_read_json(path), loss)
+    try:
+        row, points = _row(record, loss)
+    except (AttributeError, KeyError, TypeError) as error:
+        # Only a record of before the checksums comes here.
+        reason = f"damaged: the record lacks a field ({type(error).__name__}: {error})"
+        return {**known, "status": "damaged", "reason": reason}, []
     fill = {name: value for name, value in known.items() if row.get(name) is None}
     return {**row, **fill}, points
 
 
+def cell_record(store: Path, run_id: str) -> dict[str, Any] | None:
+    """The record of a run under `runs/cells/`; None where there is none yet.
+
+    Raises:
+        DamagedFile: it is not as it was written, or it is another run's.
+    """
+    if Path(run_id).name != run_id or run_id in ("", ".."):
+        raise DamagedFile(f"run_id {run_id!r} is no name of a cell")
+    path = store / run_id / "record.json"
+    if not path.is_file():
+        return None
+    record = read_sealed(path)
+    if record.get("run_id") != run_id:
+        raise DamagedFile(f"{path} is the record of another run, {record.get('run_id')!r}")
+    return record
+
+
 def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One record as canonical columns, and its curve."""
-    version = record.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise AnalysisError(
-            f"record {record.get('run_id')} is of schema version {version!r}; "
-            f"this suite reads {SCHEMA_VERSION}"
-        )
+    what = f"record {record.get('run_id')}"
+    record = migrate(record, RECORD_MIGRATIONS, RECORD_VERSION, what)
     spec = record["spec"]
     # The main term of the objective, and what it measures there.
     yardsticks = record.get("yardsticks") or {str(spec["objective"]): str(spec["objective"])}

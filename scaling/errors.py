@@ -14,6 +14,7 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 # What the machine refuses whatever the cell: no other cell would fare better.
 BLOCKING_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
+    | {errno.EIO, errno.ESTALE}
 )
 
 
@@ -23,6 +24,17 @@ class SweepError(ValueError):
 
 class StoreError(ValueError):
     """A store, or a name in it, that cannot be used."""
+
+
+class DamagedFile(StoreError):
+    """A file of the store that is not as it was written."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        self.path, self.damage = path, damage
+        super().__init__(
+            f"{path} {damage}: it is damaged; `scaling store check --mend --root ROOT` moves it "
+            "aside, and `scaling run` makes it anew"
+        )
 
 
 class EngineError(ValueError):

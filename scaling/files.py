@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import uuid
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def write_exclusive(path: Path, content: str | bytes, *, durable: bool = False) 
                 ) from error
             raise
     return True
+
+
+def damage_of_zip(path: Path) -> str | None:
+    """What is wrong with a zip file, such as a checkpoint of torch, by its own checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (EOFError, NotImplementedError, ValueError, zipfile.BadZipFile) as error:
+        return f"it is torn or no checkpoint ({error})"
+    return f"the checksum of its part {broken} is wrong" if broken is not None else None
 
 
 @contextlib.contextmanager

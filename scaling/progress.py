@@ -121,7 +121,7 @@ class LiveDisplay:
 
 def counts_line(counts: dict[str, int], seconds_left: float | None) -> str:
     shown = [f"{counts.get('done', 0)}/{sum(counts.values())} done"]
-    order = ("running", "pending", "failed", "diverged", "out_of_memory", "timeout")
+    order = ("running", "pending", "failed", "diverged", "out_of_memory", "timeout", "damaged")
     shown += [f"{counts[state]} {state}" for state in order if counts.get(state)]
     if seconds_left is not None and any(counts.get(state) for state in ("running", "pending")):
         shown.append(f"{duration(seconds_left)} left")

@@ -1,19 +1,38 @@
-"""RunRecord: what one run found. Its JSON form is the row of every table."""
+"""RunRecord: what one run found. Its JSON form, sealed by a checksum, is the row of every table."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from scaling.cell_files import RECORD
+from scaling.errors import DamagedFile
+from scaling.sealed import (
+    CHECKSUM,
+    Migration,
+    SchemaError,
+    checked,
+    is_sealed,
+    migrate,
+    seal,
+    unseal,
+)
 from scaling.spec import RunSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# Version -> what makes a record of the next one of it. Version 1 had no checksum.
+MIGRATIONS: dict[int, Migration] = {1: lambda record: record | {"schema_version": 2}}
 
 Status = Literal["done", "diverged", "out_of_memory", "failed", "timeout"]
+STATUSES: frozenset[str] = frozenset(get_args(Status))
+
+# A string of JSON holds no line end, so this is the entry of the record and of no part of it.
+_STATUS = re.compile(rb'\n "status": "(\w+)"')
 BitsPerByteKind = Literal["exact", "upper_bound"]
 
 
@@ -134,22 +153,20 @@ class RunRecord:
         return dataclasses.asdict(self)
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        """Sealed JSON: see `scaling.sealed`."""
+        return seal(self.to_dict())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Builds a record from JSON.
+        """Builds a record from JSON of this or an earlier schema version.
 
         Raises:
-            ValueError: the schema version is newer than this suite, or a field is missing.
+            ValueError: the schema version is unknown, or a field of the spec is wrong.
+            TypeError, KeyError: a field is missing.
         """
-        version = values.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise ValueError(
-                f"record of schema version {version!r}; this suite reads {SCHEMA_VERSION}: "
-                "update the suite"
-            )
-        fields = dict(values)
+        if CHECKSUM in values:
+            values = checked(values, Path(RECORD))
+        fields = migrate(dict(values), MIGRATIONS, SCHEMA_VERSION, "record")
         fields["spec"] = RunSpec.from_dict(fields["spec"])
         fields["losses"] = {term: TermLoss(**loss) for term, loss in fields["losses"].items()}
         fields["curve"] = tuple(CurvePoint(**point) for point in fields["curve"])
@@ -158,4 +175,36 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
-        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        """Reads a record, checksum and all.
+
+        Raises:
+            DamagedFile: it is not as it was written.
+            SchemaError: it is of a schema version that this suite does not know.
+        """
+        content = unseal(path.read_bytes(), path)
+        try:
+            return cls.from_dict(content)
+        except SchemaError:
+            raise
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            # Only a record without a checksum comes here.
+            raise DamagedFile(path, f"is no record ({type(error).__name__}: {error})") from None
+
+
+def status_of(data: bytes, run_id: str, path: Path) -> Status:
+    """The status of a record, of which nothing else is read when its checksum fits.
+
+    Raises:
+        DamagedFile: it is not as it was written, or it is another run's.
+    """
+    if is_sealed(data) and data.startswith(b'{\n "run_id": "%b"' % run_id.encode()):
+        found = _STATUS.search(data)
+        status = found[1].decode() if found else None
+    else:
+        content = unseal(data, path)
+        if content.get("run_id") != run_id:
+            raise DamagedFile(path, f"is the record of another run, {content.get('run_id')!r}")
+        status = content.get("status")
+    if status not in STATUSES:
+        raise DamagedFile(path, f"has the unknown status {status!r}")
+    return status  # type: ignore[return-value]

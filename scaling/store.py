@@ -9,31 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from scaling import claims
+from scaling.aside import end_attempt, set_aside
+from scaling.cell_files import CLAIM, RECORD, SPEC
+from scaling.cell_read import Ended, is_spec, read_record, read_spec, recorded_state
 from scaling.claims import Claim
-from scaling.errors import StoreError
+from scaling.errors import DamagedFile, StoreError
 from scaling.files import write_atomic, write_exclusive
-from scaling.record import RunRecord, Status
+from scaling.listing import read_listing, write_listing
+from scaling.record import STATUSES, RunRecord
 from scaling.spec import RunSpec
 
-State = Literal["pending", "running"] | Status
-ENDED: frozenset[str] = frozenset(get_args(Status))
-
-CELLS_SCHEMA_VERSION = 1
+State = Literal["pending", "running"] | Ended
+ENDED: frozenset[str] = STATUSES | {"damaged"}
 
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
-_SWEEP_NAME = re.compile(r"[A-Za-z0-9._-]+")
-_RESERVED = frozenset({".", "..", "cells", "cache", "wandb", "refused"})
-
-# RunRecord writes the status behind the spec: the curve, which is long, need not be read.
-_HEAD_BYTES = 4096
-_STATUS = re.compile(rb'\n "status": "(\w+)"')
+_SWEEP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_RESERVED = frozenset({"cells", "cache", "wandb", "refused", "damaged"})
 
 
 class Store:
@@ -45,24 +44,42 @@ class Store:
         self.cache = root / "cache"
 
     def folder(self, run_id: str) -> Path:
-        if not _RUN_ID.fullmatch(run_id):
-            raise StoreError(f"run_id={run_id!r} is not 16 hex digits; `scaling status` lists them")
-        return self.cells / run_id
+        return self.cells / _check_run_id(run_id)
 
     def add(self, spec: RunSpec) -> None:
-        """Makes the cell of `spec`, where it is missing."""
-        folder = self.folder(spec.run_id)
-        if not (folder / "spec.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_exclusive(folder / "spec.json", json.dumps(spec.to_dict(), indent=1) + "\n")
+        """Makes the cell of `spec`, where it is missing, and its spec.json, where it is damaged."""
+        path = self.folder(spec.run_id) / SPEC
+        try:
+            self.spec(spec.run_id)
+            return
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except DamagedFile:
+            set_aside(self.root, path, lambda moved: not is_spec(moved, spec.run_id))
+        write_exclusive(path, json.dumps(spec.to_dict(), indent=1) + "\n")
 
     def spec(self, run_id: str) -> RunSpec:
-        return RunSpec.from_dict(json.loads((self.folder(run_id) / "spec.json").read_bytes()))
+        """What the run is; raises as `scaling.cell_read.read_spec`."""
+        return read_spec(self.folder(run_id) / SPEC, run_id)
 
     def record(self, run_id: str) -> RunRecord | None:
-        """What the run found; None while it has not ended."""
-        path = self.folder(run_id) / "record.json"
-        return RunRecord.read(path) if path.exists() else None
+        """What the run found; None while it has not ended.
+
+        Raises:
+            DamagedFile: it is not as it was written, or it is another run's.
+        """
+        try:
+            return read_record(self.folder(run_id) / RECORD, run_id)
+        except FileNotFoundError:
+            return None
+
+    def reason(self, run_id: str) -> str | None:
+        """Why the run has no result, as its record says; None while there is none to say."""
+        try:
+            record = self.record(run_id)
+        except DamagedFile as error:
+            return str(error)
+        return None if record is None else record.reason
 
     def run_ids(self) -> list[str]:
         try:
@@ -75,31 +92,36 @@ class Store:
         return self.states([run_id])[run_id]
 
     def states(self, run_ids: Iterable[str]) -> dict[str, State]:
-        """The states of many cells; of each record it reads the head alone."""
+        """The states of many cells; each record is held against its checksum."""
         found: dict[str, State] = {}
         now_seconds: float | None = None
         for run_id in run_ids:
-            folder = self.folder(run_id)
-            status = _status(folder / "record.json")
-            if status is not None:
-                found[run_id] = status
+            folder = f"{self.cells}/{_check_run_id(run_id)}"
+            ended = recorded_state(f"{folder}/{RECORD}", run_id)
+            if ended is not None:
+                found[run_id] = ended
                 continue
-            claim = folder / "claim.json"
-            running = claim.exists()
+            running = os.path.exists(f"{folder}/{CLAIM}")
             if running:
                 if now_seconds is None:
-                    now_seconds = claims.server_seconds(self.root)
-                running = not claims.is_stale(claim, now_seconds)
+                    now_seconds = self._server_seconds()
+                running = not claims.is_stale(Path(folder, CLAIM), now_seconds)
             found[run_id] = "running" if running else "pending"
         return found
+
+    def _server_seconds(self) -> float:
+        try:
+            return claims.server_seconds(self.root)
+        except OSError:
+            return -math.inf  # a store that is only read has no clock: nobody is called silent
 
     def claim(self, run_id: str) -> Claim | None:
         """The right to work on a cell; None when it has ended or a live worker has it."""
         folder = self.folder(run_id)
-        if (folder / "record.json").exists():
+        if (folder / RECORD).exists():
             return None
         claim = claims.take(folder)
-        if claim is not None and (folder / "record.json").exists():
+        if claim is not None and (folder / RECORD).exists():
             claim.end("released")
             return None
         return claim
@@ -115,11 +137,12 @@ class Store:
         """
         claim.check()
         content = record.to_json()
-        published = write_exclusive(claim.folder / "record.json", content, durable=True)
+        published = write_exclusive(claim.folder / RECORD, content, durable=True)
         if not published:
             refused = self.root / "refused"
             refused.mkdir(exist_ok=True)
-            write_atomic(refused / f"{record.run_id}.{claim.token:06d}.json", content)
+            name = f"{record.run_id}.{claim.token:06d}.{claim.owner[:8]}.json"
+            write_atomic(refused / name, content)
         claim.end("ended")
         return published
 
@@ -129,53 +152,57 @@ class Store:
             return sorted(p.name for p in (self.root / "refused").iterdir() if p.name[0] != ".")
         return []
 
-    def retry(self, run_id: str) -> Status | None:
+    def retry(self, run_id: str) -> State | None:
         """Moves the record of a run that did not reach its end aside, so that it runs again.
 
-        A run that was cut off by a limit goes on from its checkpoint, one that broke starts anew.
+        Whether it goes on from its checkpoint: see `scaling.aside.end_attempt`. A damaged record
+        goes to `<root>/damaged/`.
 
         Returns:
-            The status it had; None, and nothing is changed, when it is done or has no record.
+            The state it had; None, and nothing is changed, when it is done or has no record.
         """
         folder = self.folder(run_id)
-        status = _status(folder / "record.json")
-        if status is None or status == "done":
+        state = recorded_state(folder / RECORD, run_id)
+        if state is None or state == "done":
             return None
-        claims.forgive_deaths(folder)
-        if status in ("diverged", "failed"):
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
-        ended = folder / "ended"
-        ended.mkdir(exist_ok=True)
-        number = len(list(ended.iterdir())) + 1
-        os.rename(folder / "record.json", ended / f"{number:03d}.{status}.json")
-        return status
+        if state == "damaged":
+            moved = self.set_record_aside(run_id) is not None
+        else:
+            claims.forgive(folder)
+            moved = end_attempt(folder, state)
+        return state if moved else None
+
+    def set_record_aside(self, run_id: str) -> Path | None:
+        """Moves a damaged record to `<root>/damaged/`, so that the cell is pending again."""
+
+        def is_damaged(path: Path) -> bool:
+            return recorded_state(path, run_id) == "damaged"
+
+        return set_aside(self.root, self.folder(run_id) / RECORD, is_damaged)
 
     def write_sweep(self, name: str, source: str, cells: list[dict[str, Any]]) -> Path:
         """Writes what the sweep consists of; returns its folder."""
         folder = self.sweep_folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        table = {"schema_version": CELLS_SCHEMA_VERSION, "sweep": name, "cells": cells}
         write_atomic(folder / "sweep.yaml", source)
-        write_atomic(folder / "cells.json", json.dumps(table, indent=1) + "\n")
+        write_listing(folder / "cells.json", name, cells)
         return folder
 
     def sweep_cells(self, name: str) -> list[dict[str, Any]]:
-        """The cells of a sweep as `scaling run` wrote them."""
+        """The cells of a sweep as `scaling run` wrote them.
+
+        Raises:
+            StoreError: there is no such sweep. DamagedFile: its listing is not as it was written.
+            SchemaError: it is of a schema version that this suite does not know.
+        """
         try:
-            table = json.loads((self.sweep_folder(name) / "cells.json").read_bytes())
+            return read_listing(self.sweep_folder(name) / "cells.json")
         except FileNotFoundError:
             known = ", ".join(self.sweeps()) or "none yet"
             raise StoreError(
                 f"sweep {name!r} is not in {self.root}; known: {known}; "
                 "`scaling run SWEEP` makes one"
             ) from None
-        if table.get("schema_version") != CELLS_SCHEMA_VERSION:
-            raise StoreError(
-                f"sweep {name!r} has schema version {table.get('schema_version')!r}, this suite "
-                f"reads {CELLS_SCHEMA_VERSION}; run the sweep again"
-            )
-        cells: list[dict[str, Any]] = table["cells"]
-        return cells
 
     def sweeps(self) -> list[str]:
         return sorted(path.parent.name for path in self.root.glob("*/cells.json"))
@@ -188,19 +215,13 @@ def check_sweep_name(name: object) -> str:
     """Raises StoreError unless `name` can be a folder of the store."""
     if not isinstance(name, str) or not _SWEEP_NAME.fullmatch(name) or name in _RESERVED:
         raise StoreError(
-            f"name={name!r} cannot name a sweep: letters, digits and ._- only, and none of "
-            f"{', '.join(sorted(_RESERVED))}; rename the sweep"
+            f"name={name!r} cannot name a sweep: up to 128 letters, digits and ._-, a letter, digit"
+            f" or _ first, and none of {', '.join(sorted(_RESERVED))}; rename the sweep"
         )
     return name
 
 
-def _status(path: Path) -> Status | None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            found = _STATUS.search(head)
-            if found is None:
-                return json.loads(head + file.read())["status"]  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        return None
-    return found[1].decode()  # type: ignore[return-value]
+def _check_run_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise StoreError(f"run_id={run_id!r} is not 16 hex digits; `scaling status` lists them")
+    return run_id

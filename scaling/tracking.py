@@ -22,6 +22,7 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.loggers.wandb import WandbLogger
 
 from scaling.record import RunRecord
+from scaling.redact import redact
 from scaling.spec import RunSpec
 from scaling.wandb_writer import COUNTERS, WandbWriter
 
@@ -179,7 +180,7 @@ class RunTracker(WandbLogger):
         A later attempt at the cell goes on with the same id.
         """
         self._writer.close(
-            {"final/status": status, "final/reason": reason},
+            {"final/status": status, "final/reason": redact(reason)},
             exit_code=1,
             patience_seconds=ABORT_SECONDS,
         )

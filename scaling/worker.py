@@ -7,6 +7,8 @@ other cell would survive either, such as a full disk, is raised.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,16 +16,19 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from safetensors import SafetensorError
 
 from scaling import claims
 from scaling.attempt import alarm_after, heart, stoppable
-from scaling.checkpoint import CHECKPOINT
+from scaling.cell_files import CHECKPOINT, FORK
+from scaling.checkpoint import furthest_fork
 from scaling.claims import Claim, ClaimLost
 from scaling.errors import BLOCKING_ERRNOS
 from scaling.files import write_atomic
 from scaling.jobs import Job, Outcome
 from scaling.outcome import ended_record
 from scaling.record import RunRecord, Status
+from scaling.redact import redact
 from scaling.run_log import RunLogger
 from scaling.spec import RunSpec
 from scaling.store import Store
@@ -32,8 +37,11 @@ from scaling.tracking import make_logger
 from scaling.train import run
 from scaling.watch import Interrupted, Progress
 
+# A death that the launcher saw may be the cell's own doing; a machine that vanished is not.
 MAX_DEATHS = 3
+MAX_LOSSES = 100
 _LITTLE_SPACE_BYTES = 1 << 20
+_FULL_DISK = ("no space left", "disk quota exceeded")
 
 OnProgress = Callable[[Progress], None]
 
@@ -105,16 +113,18 @@ def _train(
         spent = getattr(error, "spent", None)
         return ended_record(spec, status, reason, spent=spent, attempts=claim.token)
 
-    died = claims.deaths(claim.folder)
+    died, lost = claims.deaths(claim.folder), claims.losses(claim.folder)
     if len(died) >= MAX_DEATHS:
         return ended("failed", f"{len(died)} attempts died, the last one: {died[-1]}")
+    if len(lost) >= MAX_LOSSES:
+        return ended("failed", f"{len(lost)} attempts were lost, the last one: {lost[-1]}")
     with alarm_after(job.timeout_seconds) as alarm:
         try:
             return run(
                 spec,
                 text=read_text(spec, store),
                 folder=claim.folder,
-                fork=_fork(store, job.shorter),
+                fork=_fork(store, job.shorter, spec),
                 logger=logger,
                 on_progress=on_progress,
                 check_fence=claim.check,
@@ -135,9 +145,9 @@ def _train(
             if _is_blocking(error, claim.folder):
                 raise
             claim.check()
-            write_atomic(claim.folder / "traceback.txt", traceback.format_exc())
+            write_atomic(claim.folder / "traceback.txt", redact(traceback.format_exc()))
             status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
-            line = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+            line = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
             return ended(status, line, error)
 
 
@@ -151,12 +161,13 @@ def read_text(spec: RunSpec, store: Store) -> Text:
     )
 
 
-def _fork(store: Store, shorter: Sequence[str]) -> Path | None:
-    forks = (store.folder(run_id) / "fork.pt" for run_id in shorter)
-    return next((fork for fork in forks if fork.exists()), None)
+def _fork(store: Store, shorter: Sequence[str], spec: RunSpec) -> Path | None:
+    return furthest_fork((store.folder(run_id) / FORK for run_id in shorter), spec)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     # The CPU allocator of torch raises a plain RuntimeError.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
@@ -167,7 +178,10 @@ def _is_blocking(error: Exception, folder: Path) -> bool:
     """Whether the next cell would fail in the same way, through no fault of its own."""
     if isinstance(error, OSError):
         return error.errno in BLOCKING_ERRNOS
-    # torch turns a full disk into a RuntimeError of its file format.
-    if isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
-        raise OSError(28, "No space left on device", str(folder)) from error
+    # torch and safetensors turn a full disk into errors of their own.
+    if isinstance(error, RuntimeError | SafetensorError) and not _is_out_of_memory(error):
+        is_full = any(word in str(error).lower() for word in _FULL_DISK)
+        if is_full or shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+            raise full from error
     return False

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from scaling import cli
 from scaling.cli import COMMANDS, main
 from scaling.commands.retry import RETRIABLE
-from scaling.store import Store
+from scaling.store import ENDED, Store
 from tests.tiny_sweep import tiny_parameters, write_tiny_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -142,7 +142,7 @@ def test_another_sweep_shares_what_is_trained(trained: Any) -> None:
 
 def test_retry_takes_only_what_it_is_told_and_never_what_is_done(trained: Any) -> None:
     sweep, root, _ = trained
-    assert RETRIABLE == ("failed", "diverged", "out_of_memory", "timeout")
+    assert set(RETRIABLE) == ENDED - {"done"}
     untouched = scaling("retry", sweep, "--root", root, "--only", "failed")
     assert untouched.output == "mixed: no cell is failed\n"
     result = scaling("retry", "mixed", "--root", root)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-import json
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from analysis.read_records import cell_record
+from analysis.sealed import DamagedFile, read_sealed
 
 _ANALYSIS_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
 
@@ -42,11 +45,12 @@ def read_provenance(source: Path, seed: int, n_boot: int) -> Provenance:
 
 
 def _records(folder: Path) -> Iterable[dict[str, Any]]:
-    listing = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
-    for cell in listing["cells"]:
-        path = folder.parent / "cells" / str(cell.get("run_id")) / "record.json"
-        if path.is_file():
-            yield json.loads(path.read_text(encoding="utf-8"))
+    """The whole records of a sweep; the table lists those that are damaged."""
+    for cell in read_sealed(folder / "cells.json")["cells"]:
+        with contextlib.suppress(DamagedFile):
+            record = cell_record(folder.parent / "cells", str(cell.get("run_id")))
+            if record is not None:
+                yield record
 
 
 def _facts(records: list[dict[str, Any]]) -> dict[str, str]:

@@ -48,9 +48,8 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
     except KeyboardInterrupt:
         print("stopped at its checkpoint; the same command goes on from there")
         sys.exit(130)
-    record = store.record(wanted.run_id)
-    status = record.status if record is not None else "pending"
-    reason = f": {record.reason}" if record is not None and record.reason else ""
+    status, reason = store.state(wanted.run_id), store.reason(wanted.run_id)
+    reason = f": {reason}" if reason else ""
     print(f"{wanted.run_id} {status}{reason}")
     sys.exit(0 if status == "done" else 1)
 

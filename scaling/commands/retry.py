@@ -9,7 +9,7 @@ import click
 
 from scaling.commands.options import known_sweep, root_option
 
-RETRIABLE = ("failed", "diverged", "out_of_memory", "timeout")
+RETRIABLE = ("failed", "diverged", "out_of_memory", "timeout", "damaged")
 
 
 @click.command(epilog="Example: scaling retry quickstart --only failed && scaling run quickstart")
@@ -21,8 +21,9 @@ RETRIABLE = ("failed", "diverged", "out_of_memory", "timeout")
 def retry(sweep: str, root: Path, only: tuple[str, ...]) -> None:
     """Make cells of SWEEP that did not reach their end pending again; never one that is done.
 
-    Their records are kept beside the new ones. Cells that ran out of time or memory go on from
-    their checkpoint, the others start anew.
+    Their records are kept beside the new ones, damaged ones under damaged/. A cell goes on from
+    its checkpoint, unless it diverged or has failed from this very checkpoint before: then the
+    checkpoint is kept aside and the cell starts anew.
     """
     from scaling.store import Store
 

@@ -103,8 +103,7 @@ def report_failures(store: Store, sweep: Sweep) -> int:
     print(f"{sweep.name}: {done} of {len(states)} cells are done, in {store.cells}")
     failed = [cell for cell in sweep.cells if states[cell.run_id] != "done"]
     for cell in failed:
-        record = store.record(cell.run_id)
-        reason = record.reason if record is not None else "it has no record"
+        reason = store.reason(cell.run_id) or "it has no record"
         print(f"  {states[cell.run_id]}: {describe(cell.labels)} ({cell.run_id}): {reason}")
     if failed:
         print(f"try them again with: scaling retry {sweep.name} && scaling run ...")

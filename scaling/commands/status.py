@@ -50,8 +50,7 @@ def _sweep(store: Store, name: str) -> dict[str, Any]:
         state = "excluded" if cell["excluded"] else states[cell["run_id"]]
         reason = cell["excluded"]
         if state not in ("excluded", "done", "running", "pending"):
-            record = store.record(cell["run_id"])
-            reason = record.reason if record is not None else None
+            reason = store.reason(cell["run_id"])
         rows.append(
             {key: cell[key] for key in ("run_id", "labels")} | {"state": state, "reason": reason}
         )

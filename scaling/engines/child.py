@@ -15,8 +15,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from scaling.errors import describe_os_error
+from scaling.errors import StoreError, describe_os_error
 from scaling.jobs import Job
+from scaling.redact import RedactedStream
 
 # What a run gets to write its checkpoint when its launcher is gone.
 GRACE_SECONDS = 20.0
@@ -57,6 +58,9 @@ def main(connection: Connection, root: Path, job: Job, seat: Seat) -> None:
         outcome = run_cell(root, job, on_progress=on_progress)
     except OSError as error:
         _send(connection, "blocked", describe_os_error(error, root))
+        return
+    except StoreError as error:
+        _send(connection, "blocked", str(error))
         return
     _send(connection, "outcome", outcome)
 
@@ -100,6 +104,7 @@ def _redirect_output(path: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
 
 
 def _sit_down(seat: Seat) -> None:

@@ -1,0 +1,10 @@
+"""Names of the files in the folder of a cell."""
+
+from __future__ import annotations
+
+SPEC = "spec.json"
+RECORD = "record.json"
+CLAIM = "claim.json"
+CHECKPOINT = "checkpoint.pt"
+FORK = "fork.pt"
+WEIGHTS = "weights.safetensors"
