@@ -11,6 +11,7 @@ from analysis.columns import canonical_n, option_of, recognise
 from analysis.csv_labels import loss_kind_of, quoted_labels
 from analysis.errors import AnalysisError
 from analysis.raw_table import RawTable, labels_for
+from analysis.row_checks import unigram_reason
 
 # First data row of a file whose line 1 is the header.
 _FIRST_LINE = 2
@@ -58,7 +59,8 @@ def read_csv(
         )
         frame = frame.loc[last.to_numpy()].reset_index(drop=True)
     frame = _identify(frame)
-    frame = frame.assign(reason=_reasons(frame, loss_column, found["loss"], name))
+    reasons = _reasons(frame, loss_column, found["loss"], name)
+    frame = frame.assign(reason=_with_unigram(reasons, frame, raw))
     roles = _roles(frame, found, loss_column)
     return RawTable(
         frame=frame,
@@ -220,6 +222,17 @@ def _reasons(frame: pd.DataFrame, loss_column: str, column: str, name: str) -> p
             "`status`"
         )
     return reason
+
+
+def _with_unigram(reasons: pd.Series, frame: pd.DataFrame, raw: pd.DataFrame) -> pd.Series:
+    """Excludes runs that have learned nothing, where the file has the loss that shows it."""
+    if not {"loss_nats", "unigram_nats"} <= set(raw.columns):
+        return reasons
+    own = raw.set_index("row").loc[frame["row"], ["loss_nats", "unigram_nats"]]
+    for index, (nats, unigram) in zip(frame.index, own.to_numpy(dtype=float), strict=True):
+        if reasons[index] == "" and nats >= unigram:
+            reasons[index] = unigram_reason(nats, unigram)
+    return reasons
 
 
 def _roles(frame: pd.DataFrame, found: dict[str, str], loss_column: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.raw_table import RawTable, labels_for
+from analysis.row_checks import unigram_reason
 from analysis.sealed import (
     LISTING_MIGRATIONS,
     LISTING_VERSION,
@@ -165,7 +166,7 @@ def _reason(record: dict[str, Any], token_loss: dict[str, Any] | None, term: str
         return f"bits_per_byte is missing: {why}"
     nats, unigram = token_loss["nats_per_target"], token_loss.get("unigram_nats_per_target")
     if unigram is not None and nats >= unigram:
-        return f"the run does not beat the unigram code ({nats:.4g} against {unigram:.4g} nats)"
+        return unigram_reason(nats, unigram)
     return ""
 
 

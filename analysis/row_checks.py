@@ -60,3 +60,8 @@ def _duplicate_reason(first: pd.Series, other: pd.Series, axes: list[str]) -> st
               if not np.isclose(first[name], other[name], rtol=1e-6)]  # fmt: skip
     conflict = f", although with {'; '.join(differ)}" if differ else ""
     return f"duplicate of run {first['run_id']}{conflict}"
+
+
+def unigram_reason(nats: float, unigram_nats: float) -> str:
+    """Why a run that has learned nothing of the order of its tokens is not used."""
+    return f"the run does not beat the unigram code ({nats:.4g} against {unigram_nats:.4g} nats)"

@@ -33,7 +33,9 @@ from scaling.claim_history import (
 from scaling.files import write_atomic, write_exclusive
 from scaling.place import place, started
 
-__all__ = ["Claim", "ClaimLost", "deaths", "forgive", "losses", "put_aside", "read_claim", "take"]
+__all__ = [
+    "Claim", "ClaimLost", "deaths", "forgive", "losses", "put_aside", "read_claim", "take",
+]  # fmt: skip
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
