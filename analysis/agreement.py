@@ -148,7 +148,9 @@ def agreement(
 
 
 def law_name(law: str) -> str:
-    return f"{LAWS[law].title} law" if law in LAWS else f"{law} law"
+    """`Chinchilla law`; what stands after a comma in a title goes in brackets."""
+    name, _, form = (LAWS[law].title if law in LAWS else law).partition(", ")
+    return f"{name} law ({form})" if form else f"{name} law"
 
 
 def profile_name(method: str) -> str:

@@ -73,14 +73,24 @@ class JointResult:
 def sharing_sentence(chosen: SharingFit, levels: Sequence[SharingFit]) -> str:
     if chosen.name == levels[0].name:
         return (
-            f"no difference between the groups' laws is established: one law for all is not "
-            f"rejected (p = {chosen.p_against_own:.2g})"
+            "no difference between the groups' laws is established: one law for all fits no worse "
+            f"than a law for each (p = {chosen.p_against_own:.2g})"
         )
     below = levels[[x.name for x in levels].index(chosen.name) - 1]
-    rejected = f"{below.name} is rejected (p = {below.p_against_own:.2g})"
-    if chosen.p_against_own is None:
-        return f"the groups differ in their exponents as well: {rejected}"
-    return (
-        f"the groups differ in {', '.join(chosen.own)} and share the rest: {rejected}, "
-        f"{chosen.name} is not (p = {chosen.p_against_own:.2g})"
+    freed = [name for name in chosen.own if name not in below.own]
+    shared = [name for name in levels[-1].own if name not in chosen.own]
+    worse = (
+        f"with {_listed(freed)} shared as well, the fit is worse than a law for each "
+        f"(p = {below.p_against_own:.2g})"
     )
+    if chosen.p_against_own is None:
+        return f"the groups' laws differ in {_listed(freed)} too: {worse}"
+    return (
+        f"the groups' laws differ in {_listed(chosen.own)} and may share {_listed(shared)} "
+        f"(p = {chosen.p_against_own:.2g} against a law for each); {worse}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last

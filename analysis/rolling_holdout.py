@@ -28,6 +28,8 @@ CUTS = (0.6, 0.7, 0.8)
 # Fitted runs spend at most this share of the cheapest predicted one: prediction, not interpolation.
 GAP = 0.5
 _MIN_PREDICTED = 3
+# Runs of one budget differ by whole batches of tokens.
+_SAME_BUDGET = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,13 +94,17 @@ def holdout(
     """
     _check(table, laws)
     flops = table.values("c")
-    parts = [_cut(flops, quantile, gap) for quantile in dict.fromkeys(cuts)]
+    # Quantiles that fall on one budget make one cut.
+    parts = {
+        above.tobytes(): (split, below, above)
+        for split, below, above in (_cut(flops, quantile, gap) for quantile in cuts)
+    }
     need = max(len(LAWS[law].parameters) for law in laws) + 1
     skipped: list[str] = []
     splits: list[Split] = []
     rows: list[dict[str, object]] = []
     predictions: list[pd.DataFrame] = []
-    for split, below, above in parts:
+    for split, below, above in parts.values():
         if split.n_fitted < need or split.n_predicted < _MIN_PREDICTED:
             skipped.append(
                 f"cut at {split.predicted_from_flops:.3g} FLOPs: {split.n_fitted} runs to fit and "
@@ -141,9 +147,9 @@ def _check(table: Table, laws: Sequence[str]) -> None:
 def _cut(
     flops: Floats, quantile: float, gap: float
 ) -> tuple[Split, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks [runs] of the fitted and the predicted; rounding at the cut belongs above it."""
+    """Masks [runs] of the fitted and the predicted; runs of the cut's own budget lie above it."""
     start = float(np.quantile(flops, quantile, method="lower"))
-    above = flops >= start * (1 - 1e-6)
+    above = flops >= start * (1 - _SAME_BUDGET)
     below = flops <= start * gap
     split = Split(
         fitted_below_flops=start * gap, predicted_from_flops=start, n_fitted=int(below.sum()),

@@ -177,7 +177,9 @@ def test_report_ends_with_the_path_and_names_the_exponents(root: Path, tmp_path:
     assert Path(lines[-1]).is_file()
     for arm in ("encoder", "decoder"):
         assert any(line.startswith(f"{arm} (") for line in lines)
-    assert sum(bool(re.match(r"  alpha +\d\.\d+ \[", line)) for line in lines) == 2
+    assert (
+        sum(bool(re.match(r"  alpha of N, loss surface +\d\.\d+ \[", line)) for line in lines) == 2
+    )
 
 
 def test_a_report_is_made_again_only_for_other_runs_or_options(csv: Path, tmp_path: Path) -> None:

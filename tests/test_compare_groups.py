@@ -45,7 +45,7 @@ def test_a_constant_advantage_is_not_called_a_larger_exponent() -> None:
     assert not allocation.is_established
     assert compute.claim == "y"
     assert result.is_one_yardstick
-    assert "share the rest" in result.joint.sentence  # type: ignore[union-attr]
+    assert "may share alpha and beta" in result.joint.sentence  # type: ignore[union-attr]
 
 
 def test_equal_groups_establish_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from analysis.commands.source import (
 )
 
 if TYPE_CHECKING:
-    from analysis.study import Study
+    from analysis.study import Arm, Study
     from analysis.table import Table
 
 # Beside the page: what it was made of and what it printed, so that the same is not made twice.
@@ -98,20 +99,36 @@ def _still_true(folder: Path, key: str) -> str | None:
 
 def _exponents(study: Study) -> str:
     """The verdict, then the exponents with intervals, one line each."""
+    from analysis.report.advice import changes, next_steps
     from analysis.report.words import lead
-    from analysis.style import loss_label, printed
+    from analysis.style import loss_label
 
-    lines = [*lead(study), ""]
+    lines = lead(study)
+    for title, found in (
+        ("what would change the verdict", changes(study)),
+        ("what to run next", next_steps(study)),
+    ):
+        lines += [f"{title}:", *(f"  {text}" for text in found)] if found else []
+    lines.append("")
     for arm in study.arms.values():
         lines.append(f"{arm.name} ({len(arm.table.frame)} runs; {loss_label(arm.table.yardstick)})")
-        found = []
-        if arm.isoflop:
-            found.append(("a, isoFLOP", arm.isoflop.exponents["a"]))
-        if arm.fit:
-            found += [(name, arm.fit.estimates.get(name) or arm.fit.derived[name])
-                      for name in ("alpha", "beta", "a")]  # fmt: skip
-        for name, estimate in found:
-            lines.append(f"  {name:<11} {printed(estimate)}")
-        status = f"{arm.fit.law} fit: {arm.fit.status}" if arm.fit else arm.missing["fit"]
-        lines.append(f"  {status}")
+        lines += [f"  {name:<28} {text}" for name, text in _numbers(arm)]
+        if arm.fit is None:
+            lines.append(f"  loss surface not fitted: {arm.missing['fit']}")
     return "\n".join(lines)
+
+
+def _numbers(arm: Arm) -> Iterator[tuple[str, str]]:
+    """What each number is and where it comes from, and the number with its interval."""
+    from analysis.style import DOUBTFUL, printed
+
+    if arm.isoflop:
+        doubt = f"  {DOUBTFUL}" if arm.isoflop_doubts else ""
+        yield "a of N*, isoFLOP minima", printed(arm.isoflop.exponents["a"]) + doubt
+    if arm.fit:
+        for name, what in (
+            ("a", "a of N*, loss surface"), ("alpha", "alpha of N, loss surface"),
+            ("beta", "beta of D, loss surface"),
+        ):  # fmt: skip
+            doubt = f"  {DOUBTFUL}" if arm.surface_doubts(name) else ""
+            yield what, printed(arm.fit.estimate(name)) + doubt

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.plots.canvas import Panel, render, stack, svg_text
 from analysis.plots.figures import FIGURES, Drawing
-from analysis.report import cards, checks, words
+from analysis.report import advice, cards, checks, words
 from analysis.report.inline_svg import inline_svg
 from analysis.report.number_tables import approaches_table, arms_table
 from analysis.report.provenance import Provenance, read_provenance
@@ -54,6 +54,8 @@ class Page:
     lead: Sequence[str]
     can: Sequence[str]
     cannot: Sequence[str]
+    changes: Sequence[str]
+    next_steps: Sequence[str]
     verdict_flags: tuple[Flag, ...]
     number_tables: tuple[TableView, ...]
     figures: tuple[FigureView, ...]
@@ -99,6 +101,8 @@ def _page(study: Study, today: datetime.date) -> Page:
         lead=words.lead(study),
         can=words.can(study),
         cannot=words.cannot(study),
+        changes=advice.changes(study),
+        next_steps=advice.next_steps(study),
         verdict_flags=words.verdict_flags(study),
         number_tables=(arms_table(study), approaches_table(study)),
         figures=tuple(_figure(drawing) for drawing in made.values() if drawing),

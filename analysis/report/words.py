@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
+from collections.abc import Sequence
 
-import numpy as np
-
-from analysis.difference import Verdict
+from analysis.agreement import law_name
+from analysis.comparison import Comparison
+from analysis.difference import Verdict, signed
+from analysis.multiplier_result import Multiplier
+from analysis.report.advice import open_or_closed
+from analysis.report.sentences import sentence
+from analysis.sensitivity import SensitivityResult
 from analysis.study import Study
 from analysis.style import count, flops, loss_label
 from analysis.values import Flag
+
+# The law whose fits give compute at equal loss.
+_LAW = "chinchilla"
 
 
 def lead(study: Study) -> list[str]:
@@ -21,13 +28,16 @@ def lead(study: Study) -> list[str]:
     # A comparison gives one verdict per arm on exponents, then one per multiplier.
     others = [g for g in study.comparison.groups if g != study.comparison.reference]
     sentences = [
-        _exponent_lead(verdict, group, study.comparison.reference)
+        _exponent_lead(
+            verdict, group, study.comparison.reference, _nearest(study.comparison, group)
+        )
         for group, verdict in zip(others, study.comparison.verdicts, strict=False)
     ]
     levels = next((x for x in (study.bits, study.comparison) if x and x.multipliers), None)
     if levels:
         on = loss_label(next(iter(levels.yardsticks.values()))).split(",")[0]
-        sentences += [_level_lead(v, on) for v in levels.verdicts[-len(levels.multipliers) :]]
+        bounded = _upper_bounds(study, levels)
+        sentences += [_level_lead(m, levels, bounded, on) for m in levels.multipliers.values()]
     return sentences
 
 
@@ -41,47 +51,94 @@ def _single(study: Study) -> str:
     box = headline.a.interval
     assert box is not None, "a sound approach has an interval"
     whose = f"{arms[0].name}: the" if study.table.groups else "the"
-    return _sentence(
+    return sentence(
         f"{whose} best size grows with compute to the power {headline.a.value:.3f} "
         f"[{box.low:.3f}, {box.high:.3f}] ({headline.name})"
     )
 
 
-def _exponent_lead(verdict: Verdict, group: str, reference: str) -> str:
+def _nearest(comparison: Comparison, group: str) -> str:
+    """The first difference of a that could be computed, though doubtful."""
+    known = [d for d in comparison.differences if d.group == group and d.estimate is not None]
+    if not known:
+        return ""
+    assert known[0].estimate is not None
+    return f"the {known[0].approach} gives {signed(known[0].estimate)}, in doubt"
+
+
+def _exponent_lead(verdict: Verdict, group: str, reference: str, nearest: str) -> str:
     """Whether the best sizes of two arms grow at different rates."""
     if verdict.is_established:
-        return _sentence(f"The best size grows at different rates with compute. {verdict.sentence}")
+        return sentence(f"The best size grows at different rates with compute. {verdict.sentence}")
     found = verdict.sentence.removeprefix("not established: ")
     if verdict.estimate is None:
-        found = "no approach gives a sound exponent for both; the section Checks says why"
-    return _sentence(
+        found = f"no approach is sound for both; {nearest}" if nearest else (
+            "no approach gives an exponent for both"
+        )  # fmt: skip
+    return sentence(
         f"These runs do not establish that {group} and {reference} differ in how their best size "
         f"grows with compute: {found}"
     )
 
 
-def _level_lead(verdict: Verdict, on: str) -> str:
-    """Who needs less compute, on the one yardstick of all arms."""
-    found = verdict.sentence.removeprefix("not established: ")
-    box = verdict.estimate.interval if verdict.estimate else None
-    if box and not (box.low > 0 and math.isfinite(box.high)):
-        return (
-            f"On {on}, the yardstick that they share, the fits do not tell how much more compute "
-            "either needs for the same loss: the interval of the factor has no end."
-        )
-    if verdict.is_established:
-        return _sentence(f"On {on}, the yardstick that they share: {found}")
-    return _sentence(f"On {on}, the shared yardstick, neither is shown to lead: {found}")
+def _level_lead(found: Multiplier, levels: Comparison, bounded: Sequence[str], on: str) -> str:
+    """Who needs less compute, on the one yardstick of all arms, and what that rests on."""
+    budget = found.common_range[1]
+    m = found.at(budget)
+    box = m.interval
+    assert box is not None, "a multiplier has an interval"
+    factor = (
+        f"at {budget:.2g} FLOPs {found.reference} needs {open_or_closed(m)} times the compute of "
+        f"{found.group} for the same loss"
+    )
+    if box.low <= 1 <= box.high:
+        claim = f"on {on}, the shared yardstick, neither is shown to need less compute: {factor}"
+    else:
+        ahead = found.group if box.low > 1 else found.reference
+        by = ", by laws that are in doubt" if _doubted(found, levels) else ""
+        claim = f"on {on}, the yardstick that they share{by}, {ahead} needs less compute: {factor}"
+    return sentence("; ".join([claim, *_caveats(found, levels, bounded, m.value)]))
 
 
-def _sentence(text: str) -> str:
-    """A sentence with a full stop, and numbers as they stand elsewhere on the page."""
-    text = re.sub(r"\b\d(?:\.\d+)?e[+-]?\d+\b", lambda found: flops(float(found[0])), text)
-    text = re.sub(r"(?<=[\s\[(])-(?=[\d\s])", "−", text.rstrip("."))
-    first = text.split(maxsplit=1)[0]
-    # Names of arms, columns and quantities stay as they are: `a(decoder)`, `gpt:`.
-    is_word = first.isalpha() and first.islower() and not text.startswith("a ")
-    return f"{text[0].upper() if is_word else text[0]}{text[1:]}."
+# A factor beyond this is reached by a law far outside the runs that it was fitted to.
+_FAR = 3.0
+
+
+def _upper_bounds(study: Study, levels: Comparison) -> list[str]:
+    """Groups whose bits per byte are upper bounds, where that is the yardstick."""
+    frame = study.table.frame
+    if levels.columns["loss"] != "bits_per_byte" or "bits_per_byte_kind" not in frame:
+        return []
+    return [str(g) for g in frame["group"][frame["bits_per_byte_kind"] == "upper_bound"].unique()]
+
+
+def _doubted(found: Multiplier, levels: Comparison) -> dict[str, str]:
+    """Group -> the first doubt about the law that gives its frontier."""
+    laws = {g: levels.arms[g].named(law_name(_LAW)) for g in (found.group, found.reference)}
+    return {group: law.doubts[0] for group, law in laws.items() if law and law.doubts}
+
+
+def _caveats(
+    found: Multiplier, levels: Comparison, bounded: Sequence[str], factor: float
+) -> list[str]:
+    """What a factor of compute rests on, beyond its interval."""
+    caveats = []
+    if not math.isfinite(factor) or not 1 / _FAR <= factor <= _FAR:
+        reach = "without end" if not 0 < factor < math.inf else (
+            f"{abs(math.log10(factor)):.1f} decades"
+        )  # fmt: skip
+        caveats.append(f"that extrapolates the law of {found.reference} {reach}")
+    caveats += [
+        f"the law of {group} is in doubt ({doubt.partition(':')[0]})"
+        for group, doubt in _doubted(found, levels).items()
+    ]
+    for group in bounded:
+        other = found.group if group == found.reference else found.reference
+        if group in (found.group, found.reference) and other not in bounded:
+            caveats.append(
+                f"the losses of {group} are upper bounds, so in truth it stands better than this"
+            )
+    return caveats
 
 
 def can(study: Study) -> list[str]:
@@ -98,9 +155,10 @@ def can(study: Study) -> list[str]:
                 f"{arm.name}: fitted to its cheaper runs, the {arm.holdout.headline} law predicts "
                 f"the dearer ones to {100 * error:.2g} % on average"
             )
-    if study.sensitivity:
-        found += list(study.sensitivity.sentences)
-    return [_sentence(text) for text in found]
+    for checks, on in _checked(study):
+        found += [f"{on}{text}" for v, text in zip(checks.baseline, checks.sentences, strict=True)
+                  if v.is_established and checks.stable[v.topic]]  # fmt: skip
+    return [sentence(text) for text in found]
 
 
 def cannot(study: Study) -> list[str]:
@@ -113,8 +171,16 @@ def cannot(study: Study) -> list[str]:
     for comparison, on in ((study.comparison, ""), (study.bits, "bits per byte, ")):
         if comparison:
             missing += [f"{on}{part}: {reason}" for part, reason in comparison.missing.items()]
+    for checks, on in _checked(study):
+        missing += [f"{on}{text}" for v, text in zip(checks.baseline, checks.sentences, strict=True)
+                    if not v.is_established and checks.stable[v.topic]]  # fmt: skip
     missing += [_range(study), *_seeds(study)]
-    return [_sentence(text) for text in missing]
+    return [sentence(text) for text in missing]
+
+
+def _checked(study: Study) -> list[tuple[SensitivityResult, str]]:
+    both = ((study.sensitivity, ""), (study.bits_sensitivity, "bits per byte, "))
+    return [(checks, on) for checks, on in both if checks is not None]
 
 
 def _range(study: Study) -> str:
@@ -189,15 +255,16 @@ def methods(study: Study) -> list[str]:
             "the any-order bound for masked ones, marked ≤"
         )
     made.append(f"hold-out: {_holdout(study)}")
-    return [_sentence(text) for text in made]
+    return [sentence(text) for text in made]
 
 
 def _holdout(study: Study) -> str:
     splits = [s for arm in study.arms.values() if arm.holdout for s in arm.holdout.splits]
     if not splits:
         return "not made; the section Checks says why"
-    starts = np.array([split.predicted_from_flops for split in splits])
+    starts = dict.fromkeys(flops(s) for s in sorted(s.predicted_from_flops for s in splits))
+    named = ", ".join(starts)
     return (
         f"laws are fitted to runs of at most half the FLOPs of the cut and predict the runs above "
-        f"it; cuts from {flops(starts.min())} to {flops(starts.max())} FLOPs"
+        f"it; {'cuts' if len(starts) > 1 else 'one cut'} at {named} FLOPs"
     )

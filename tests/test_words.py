@@ -1,0 +1,114 @@
+"""What a report says: verdict, interval, what would change it, what to run next."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import analysis
+from analysis.report import advice, words
+from analysis.report.advice import open_or_closed
+from analysis.report.sentences import sentence
+from analysis.study import Study, make_study
+from analysis.table import load_table
+from analysis.values import Estimate, Interval
+
+REFERENCE = Path(analysis.__file__).parent / "reference" / "quickstart"
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return make_study(REFERENCE, load_table(REFERENCE), n_boot=100, with_checks=False)
+
+
+def test_a_verdict_without_a_sound_approach_still_gives_the_nearest_number(study: Study) -> None:
+    exponents, levels = words.lead(study)
+    assert exponents.startswith("These runs do not establish that decoder and encoder differ")
+    assert "no approach is sound for both; the Chinchilla law gives −0.38 [−0." in exponents
+    assert exponents.endswith("in doubt.")
+    assert "encoder needs at least " in levels
+    assert "(estimate 928, no upper end) times the compute of decoder" in levels
+    assert "by laws that are in doubt" in levels
+    assert "that extrapolates the law of encoder 3.0 decades" in levels
+    assert "the losses of encoder are upper bounds" in levels
+
+
+def test_what_would_change_the_verdict_names_the_arm_and_its_lack(study: Study) -> None:
+    found = " ".join(advice.changes(study))
+    assert "A sound exponent for encoder would: it has none today (Chinchilla law: E = 0" in found
+    assert "decoder would" not in found
+    steps = " ".join(advice.next_steps(study))
+    assert "encoder, first: the parabola's minimum lies outside the sizes; add sizes" in steps
+    assert "(2.5·10¹¹ FLOPs)" in steps
+
+
+def test_an_interval_that_holds_zero_says_how_many_runs_would_narrow_it(study: Study) -> None:
+    assert study.comparison is not None
+    verdict = study.comparison.verdict
+    box = Interval(low=-0.2, high=0.1, level=0.95, method="test")
+    value = Estimate(name="difference of a", value=-0.05, unit="1", interval=box)
+    unclear = dataclasses.replace(verdict, claim="", estimate=value, approach="law")
+
+    def said(estimate: Estimate) -> str:
+        changed = dataclasses.replace(unclear, estimate=estimate)
+        comparison = dataclasses.replace(study.comparison, verdicts=(changed,))  # type: ignore[type-var]
+        return " ".join(advice.changes(dataclasses.replace(study, comparison=comparison)))
+
+    # The upper side is three times the difference: nine times the runs by their root.
+    assert "takes about 9.0 times as many runs" in said(value)
+    assert "is out of reach" in said(dataclasses.replace(value, value=-1e-4))
+    endless = dataclasses.replace(box, high=math.inf)
+    assert "one side is unbounded" in said(dataclasses.replace(value, interval=endless))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (1.5, 4.0, "2.00 [1.50, 4.00]"),
+        (1.5, math.inf, "at least 1.50 (estimate 2.00, no upper end)"),
+        (0.0, 4.0, "at most 4.00 (estimate 2.00, no lower end)"),
+        (0.0, math.inf, "2.00 (the interval has no end on either side)"),
+    ],
+)
+def test_a_factor_says_which_end_it_has(low: float, high: float, text: str) -> None:
+    box = Interval(low=low, high=high, level=0.95, method="test")
+    assert open_or_closed(Estimate(name="m", value=2.0, unit="1", interval=box)) == text
+
+
+def test_a_claim_needs_an_interval_on_one_side_of_one(study: Study) -> None:
+    assert study.bits is not None
+    (found,) = study.bits.multipliers.values()
+    straddling = dataclasses.replace(found, low=found.value / 2, high=found.value * 0 + np.inf)
+    low = straddling.low.copy()
+    low[:] = 0.5
+    bits = dataclasses.replace(
+        study.bits, multipliers={found.group: dataclasses.replace(straddling, low=low)}
+    )
+    text = words.lead(dataclasses.replace(study, bits=bits))[-1]
+    assert "neither is shown to need less compute" in text
+
+
+def test_no_terminal_lines_share_a_name(study: Study) -> None:
+    from analysis.commands.report import _exponents
+
+    lines = _exponents(study).splitlines()
+    for arm in study.arms:
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{arm} ("))
+        names = [line[2:30].strip() for line in lines[start + 1 : start + 5]]
+        assert names == [
+            "a of N*, isoFLOP minima", "a of N*, loss surface", "alpha of N, loss surface",
+            "beta of D, loss surface",
+        ]  # fmt: skip
+    encoder = next(line for line in lines if "alpha of N" in line)
+    assert encoder.endswith("unbounded]  doubtful")
+
+
+def test_sentences_keep_names_and_write_numbers_as_the_page_does() -> None:
+    assert sentence("neither at 1e+12 FLOPs [-0.2, 0.1]") == "Neither at 10¹² FLOPs [−0.2, 0.1]."
+    assert sentence("gpt: fine.") == "gpt: fine."
+    assert sentence("a sound exponent would") == "A sound exponent would."
+    assert sentence("a (gpt) is") == "a (gpt) is."
