@@ -21,6 +21,10 @@ from analysis.laws.law import Floats, Law, LogAxes
 # Elements of the [M, n] block that is worked on at once: small enough for the cache.
 _BLOCK_ELEMENTS = 60_000
 _TINY = 1e-300
+# Cosine between the residuals and the columns of the Jacobian at which a fit has converged, and
+# steps after which it has not.
+TOLERANCE = 1e-10
+MAX_ITERATIONS = 300
 # A sum of this size per unit of weight is rounding: the law passes through every run.
 _EXACT = 1e-26
 _MAX_DAMPING = 1e12
@@ -93,7 +97,11 @@ def huber(residual: Floats, delta: float) -> tuple[Floats, Floats, Floats]:
 
 
 def polish(
-    problem: Problem, start: Floats, *, tolerance: float = 1e-10, max_iterations: int = 300
+    problem: Problem,
+    start: Floats,
+    *,
+    tolerance: float = TOLERANCE,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Polished:
     """Minimises `problem` from each start [M, P], within the bounds of the law."""
     law = problem.law

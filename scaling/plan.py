@@ -25,6 +25,8 @@ class PlannedCell:
     """A cell and its cost.
 
     Attributes:
+        params_total: with embeddings, the N of fits unless told otherwise;
+            params_non_embedding: without them, the N of recipes and of tokens per parameter.
         train_flops: exact, as if trained from scratch: the number that fits use.
         own_flops: what this cell adds when it starts from the trunk of the next shorter one.
         memory_bytes: estimated footprint of its training.
@@ -35,6 +37,7 @@ class PlannedCell:
     labels: dict[str, Any]
     state: State
     depends_on: str | None
+    params_total: int
     params_non_embedding: int
     train_tokens: int
     train_flops: float
@@ -95,6 +98,7 @@ def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) 
                 labels=cell.labels,
                 state=states[cell.run_id],
                 depends_on=cell.depends_on,
+                params_total=accounting.params_total(cell.spec),
                 params_non_embedding=counts(cell.spec)[0],
                 train_tokens=cell.spec.train_tokens,
                 train_flops=job.train_flops_per_token * cell.spec.train_tokens,

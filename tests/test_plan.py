@@ -36,6 +36,8 @@ def test_costs_are_the_exact_ones_and_a_trunk_is_paid_once(sweep: Sweep, tmp_pat
         taken_over = 0 if cell.depends_on is None else 2048
         assert planned.own_flops == per_token * (cell.spec.train_tokens - taken_over)
         assert planned.memory_bytes == accounting.memory_bytes(cell.spec)
+        assert planned.params_total == accounting.params_total(cell.spec)
+        assert planned.params_non_embedding == accounting.params_non_embedding(cell.spec)
         assert planned.train_seconds is None
     assert plan.left_seconds is None
     total = plan.to_dict()["total"]

@@ -11,7 +11,7 @@ import pytest
 
 import analysis
 from analysis.report import advice, words
-from analysis.report.advice import open_or_closed
+from analysis.report.levels import open_or_closed
 from analysis.report.sentences import sentence
 from analysis.study import Study, make_study
 from analysis.table import load_table

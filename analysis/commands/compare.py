@@ -70,6 +70,7 @@ def _exponents(found: Comparison) -> str:
         lines.append("  ".join([name.ljust(width), *cells]).rstrip())
     yardsticks = [found.yardsticks[group].ljust(size) for group, size in groups]
     lines.append("  ".join(["yardstick".ljust(width), *yardsticks]).rstrip())
+    lines.append(", ".join(f"{role.upper()} = {found.columns[role]}" for role in ("n", "d", "c")))
     if any(x.doubts for arm in found.arms.values() for x in arm.approaches):
         lines.append("?: in doubt, carries no verdict; `scaling report` says why")
     return "\n".join(lines) + "\n"

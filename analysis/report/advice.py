@@ -11,7 +11,6 @@ from analysis.next_runs import NextRuns
 from analysis.report.sentences import sentence
 from analysis.study import Arm, Study
 from analysis.style import count, flops, number
-from analysis.values import Estimate
 
 # More runs than this many times those that are there is no plan but a statement.
 _HOPELESS = 50
@@ -115,18 +114,3 @@ def _plan(arm: Arm, plan: NextRuns) -> str:
     if arm.surface_doubts("a"):
         text += "; the law is in doubt for this arm, and so is the plan"
     return text
-
-
-def open_or_closed(m: Estimate) -> str:
-    """A factor with its interval in words: both ends, or the one that there is."""
-    box = m.interval
-    if box is None:
-        return f"{number(m.value)} (no interval)"
-    value = number(m.value) if math.isfinite(m.value) else "no finite number of"
-    if box.low > 0 and math.isfinite(box.high):
-        return f"{value} [{number(box.low)}, {number(box.high)}]"
-    if box.low > 0:
-        return f"at least {number(box.low)} (estimate {value}, no upper end)"
-    if math.isfinite(box.high):
-        return f"at most {number(box.high)} (estimate {value}, no lower end)"
-    return f"{value} (the interval has no end on either side)"

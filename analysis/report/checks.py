@@ -133,7 +133,8 @@ def _next(study: Study) -> Check:
             why = arm.missing.get("next_runs", arm.missing.get("fit", "no law was fitted"))
             reasons.append(f"{arm.name}: {why}.")
             continue
-        heads = [Head(text="Size" if "size" in plan.cells else "N"), Head(text="N", numeric=True),
+        n_head = Head(text="N", unit=plan.columns["n"], numeric=True)
+        heads = [Head(text="Size" if "size" in plan.cells else "N"), n_head,
                  Head(text="D", unit="tokens", numeric=True),
                  Head(text="C", unit="FLOPs", numeric=True),
                  Head(text="s.e. of a then", numeric=True)]  # fmt: skip

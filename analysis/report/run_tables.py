@@ -110,7 +110,8 @@ def seeds_table(table: Table) -> TableView | None:
         return None
     last = "FLOPs" if "budget_flops" in keys else "tokens"
     heads = [
-        Head(text="Arm"), Head(text="N", numeric=True), Head(text=last, numeric=True),
+        Head(text="Arm"), Head(text="N", unit=columns["n"], numeric=True),
+        Head(text=last, numeric=True),
         Head(text="seeds", numeric=True), Head(text="mean loss", numeric=True),
         Head(text="standard deviation", numeric=True),
     ]  # fmt: skip

@@ -36,6 +36,7 @@ def plan(
 ) -> None:
     """Show what SWEEP, a path or the name of a bundled sweep, will train and what it costs.
 
+    N is given twice: total, which fits use, and without embeddings, which recipes and limits use.
     Times are those of training on this machine, without evaluation.
     """
     from scaling.engines.local import default_workers
@@ -67,13 +68,14 @@ def _print(plan: Plan) -> None:
     labels = list(dict.fromkeys(name for cell in plan.cells for name in cell.labels))
     for label in labels:
         table.add_column(label, overflow="fold")
-    for column in ("N without emb.", "D", "FLOPs", "memory", "time"):
+    for column in ("N total", "N w/o emb.", "D tokens", "FLOPs", "memory", "time"):
         table.add_column(column, justify="right")
     table.add_column("state")
     for cell in plan.cells:
         seconds = cell.train_seconds
         table.add_row(
             *(in_words(cell.labels.get(label, "")) for label in labels),
+            short(cell.params_total),
             short(cell.params_non_embedding),
             short(cell.train_tokens),
             f"{cell.train_flops:.3g}",
