@@ -123,7 +123,7 @@ def _draw_minima(
     """The minimum per draw of the noise, or why there is none."""
     log_n, loss = profile.log_n, profile.loss
     if len(log_n) < MIN_SIZES:
-        return f"{len(log_n)} sizes; a minimum needs {MIN_SIZES}"
+        return f"{len(log_n)} size{'s' * (len(log_n) != 1)}; a minimum needs {MIN_SIZES}"
     find = minimum.METHODS[method]
     at, lowest, reasons = find(log_n, loss[None])
     if reasons[0]:

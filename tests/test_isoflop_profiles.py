@@ -118,7 +118,7 @@ def test_every_reason_of_refusal_is_named_and_counted() -> None:
     assert "3 x 2 sizes; a minimum needs 3: " in message
     assert "2 x the lowest loss is at the smallest size" in message
     assert "1 x the lowest loss is at the largest size" in message
-    assert " sizes; a minimum needs 3: 1e+20 FLOPs" in message
+    assert "1 x 1 size; a minimum needs 3: 1e+20 FLOPs" in message
     assert sum(int(n) for n in re.findall(r"(\d+) x ", message)) == 7
 
 
