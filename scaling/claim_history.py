@@ -30,9 +30,13 @@ def last_token(folder: Path) -> int:
     return max((int(path.name[:6]) for path in _ended(folder)), default=0)
 
 
-def deaths(folder: Path) -> list[str]:
-    """Why workers of this cell died, since the last retry."""
-    return _reasons(folder, "died")
+def deaths(folder: Path, *, since_seconds: float = 0.0) -> list[str]:
+    """Why workers of this cell died, since the last retry.
+
+    Args:
+        since_seconds: leaves out those before this time of the file server.
+    """
+    return _reasons(folder, "died", since_seconds)
 
 
 def losses(folder: Path) -> list[str]:
@@ -104,8 +108,9 @@ def _name(folder: Path, held: dict[str, Any], end: End) -> Path:
     return make_history(folder) / f"{number:06d}.{end}.json"
 
 
-def _reasons(folder: Path, end: End) -> list[str]:
+def _reasons(folder: Path, end: End, since_seconds: float = 0.0) -> list[str]:
     paths = sorted(path for path in _ended(folder) if path.name.endswith(f".{end}.json"))
+    paths = [path for path in paths if path.stat().st_mtime > since_seconds]
     return [str((read_claim(path) or {}).get("reason", "nobody saw why")) for path in paths]
 
 

@@ -6,14 +6,15 @@ it over. The longest chain goes first: what would end last is what has to start 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from scaling.record import Status
 from scaling.store import ENDED, State, Store
 
 if TYPE_CHECKING:
+    from scaling.spec import RunSpec
     from scaling.sweep import Cell
 
 # What became of an attempt: the status that was published, or why none was.
@@ -27,6 +28,8 @@ class Job:
     Attributes:
         shorter: runs of the same trunk, the longest first, whose fork may be taken over.
         own_tokens: those left to train when the nearest of them has left its fork.
+        own_seconds: what they take on one worker, where that was measured.
+        memory_bytes: estimated footprint of its training on each device.
         devices: processors or GPUs that the cell is trained on together.
         strategy: how its model is laid out over them.
         timeout_seconds: time after which the attempt ends as `timeout`.
@@ -38,6 +41,8 @@ class Job:
     train_tokens: int = 0
     own_tokens: int = 0
     train_flops_per_token: float = 0.0
+    own_seconds: float | None = None
+    memory_bytes: int = 0
     devices: int = 1
     strategy: Literal["ddp", "fsdp"] = "ddp"
     timeout_seconds: float | None = None
@@ -51,9 +56,20 @@ class Job:
         return self.own_tokens * self.train_flops_per_token
 
 
-def make_jobs(cells: Iterable[Cell], **options: Any) -> list[Job]:
-    """The jobs of a sweep; `options` are fields of `Job` that all of them share."""
-    from scaling.resolve import counts
+class Clock(Protocol):
+    """Knows how long training takes; `scaling.calibration.Speed` is one."""
+
+    def train_seconds(self, spec: RunSpec, tokens: int) -> float | None: ...
+
+
+def make_jobs(cells: Iterable[Cell], *, clock: Clock | None = None, **options: Any) -> list[Job]:
+    """The jobs of a sweep.
+
+    Args:
+        clock: gives their seconds, for their order.
+        options: fields of `Job` that all of them share.
+    """
+    from scaling.resolve import counts, memory_bytes
 
     by_id = {cell.run_id: cell for cell in cells}
     jobs = []
@@ -64,13 +80,16 @@ def make_jobs(cells: Iterable[Cell], **options: Any) -> list[Job]:
             shorter.append(previous)
             previous = by_id[previous].depends_on
         taken_over = by_id[shorter[0]].spec.fork_tokens if shorter else 0
+        own_tokens = cell.spec.train_tokens - taken_over
         jobs.append(
             Job(
                 run_id=cell.run_id,
                 shorter=tuple(shorter),
                 train_tokens=cell.spec.train_tokens,
-                own_tokens=cell.spec.train_tokens - taken_over,
+                own_tokens=own_tokens,
                 train_flops_per_token=counts(cell.spec)[1],
+                own_seconds=clock.train_seconds(cell.spec, own_tokens) if clock else None,
+                memory_bytes=memory_bytes(cell.spec),
                 labels=cell.labels,
                 **options,
             )
@@ -88,35 +107,47 @@ class Queue:
 
     def __init__(self, jobs: Iterable[Job], store: Store) -> None:
         self._store = store
-        chain_flops = _chain_flops(list(jobs))
-        self._jobs = {job.run_id: job for job, _ in sorted(chain_flops, key=lambda pair: -pair[1])}
+        # By run id, the longest chain first.
+        self._left = {job.run_id: job for job in _longest_first(list(jobs))}
         self.states: dict[str, State] = {}
         self.here: set[str] = set()
         self.refresh()
 
     def refresh(self, run_id: str | None = None) -> None:
         """Reads the state of one job, or of all that had not ended."""
-        wanted = [run_id] if run_id else [i for i in self._jobs if not self.ended(i)]
-        self.states |= self._store.states(wanted)
+        found = self._store.states([run_id] if run_id else list(self._left))
+        self.states |= found
+        for ended in (i for i, state in found.items() if state in ENDED):
+            self._left.pop(ended, None)
 
     def ended(self, run_id: str) -> bool:
         return self.states.get(run_id) in ENDED
 
-    def next(self) -> Job | None:
-        """The job to start now: pending, and its trunk is as far as it will get."""
-        for run_id, job in self._jobs.items():
+    def waiting(self) -> Iterator[Job]:
+        """The jobs that may start, as far as is known: pending, their trunk as far as it gets."""
+        for run_id, job in self._left.items():
             if run_id in self.here or self.states[run_id] != "pending":
                 continue
-            if job.shorter and not self.ended(job.shorter[0]):
-                continue
-            self.refresh(run_id)
-            if self.states[run_id] == "pending":
-                return job
-        return None
+            if not job.shorter or self.ended(job.shorter[0]):
+                yield job
+
+    def is_free(self, job: Job) -> bool:
+        """Whether the job still waits, by a fresh look at the store."""
+        self.refresh(job.run_id)
+        return self.states[job.run_id] == "pending"
+
+    def next(self) -> Job | None:
+        """The job to start now."""
+        return next((job for job in list(self.waiting()) if self.is_free(job)), None)
+
+    def put_back(self, job: Job) -> None:
+        """Lets a job whose attempt died wait behind the others, while what killed it passes."""
+        if job.run_id in self._left:
+            self._left[job.run_id] = self._left.pop(job.run_id)
 
     @property
     def unfinished(self) -> list[Job]:
-        return [job for run_id, job in self._jobs.items() if not self.ended(run_id)]
+        return list(self._left.values())
 
     def counts(self) -> dict[str, int]:
         """Number of jobs per state; those that this launcher works on count as running."""
@@ -127,16 +158,28 @@ class Queue:
         return found
 
 
-def _chain_flops(jobs: list[Job]) -> list[tuple[Job, float]]:
-    """Each job with the FLOPs from it to the end of its chain."""
+def _longest_first(jobs: list[Job]) -> list[Job]:
+    """By the work from each job to the end of its chain."""
     longer = {job.shorter[0]: job for job in jobs if job.shorter}
-    found = []
-    for job in jobs:
-        flops, step = 0.0, job
-        while True:
-            flops += step.own_flops
-            if step.run_id not in longer:
-                break
-            step = longer[step.run_id]
-        found.append((job, flops))
-    return found
+    rate = _measured_rate(jobs)
+    left: dict[str, float] = {}
+
+    def work_left(job: Job) -> float:
+        chain = [job]
+        while chain[-1].run_id not in left and chain[-1].run_id in longer:
+            chain.append(longer[chain[-1].run_id])
+        for step in reversed(chain):
+            if step.run_id not in left:
+                own = step.own_flops / rate if step.own_seconds is None else step.own_seconds
+                behind = longer.get(step.run_id)
+                left[step.run_id] = own + (left[behind.run_id] if behind else 0.0)
+        return left[job.run_id]
+
+    return sorted(jobs, key=lambda job: -work_left(job))
+
+
+def _measured_rate(jobs: Iterable[Job]) -> float:
+    """FLOPs per second of the jobs that were measured, for the others; 1 where none was."""
+    measured = [job for job in jobs if job.own_seconds]
+    seconds = sum(job.own_seconds or 0.0 for job in measured)
+    return sum(job.own_flops for job in measured) / seconds if seconds else 1.0

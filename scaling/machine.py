@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +56,47 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
+def gpu_bytes() -> list[int]:
+    """The memory of each GPU."""
+    import torch
+
+    return [torch.cuda.get_device_properties(i).total_memory for i in range(gpus())]
+
+
+def gpu_free_bytes() -> list[int] | None:
+    """What is free on each GPU, asked of its driver so that no context is made in this process.
+
+    None where the driver's tool is missing or does not know the GPUs by the names that torch does.
+    """
+    import torch
+
+    command = ["nvidia-smi", "--query-gpu=uuid,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        rows = [line.rpartition(",") for line in answer.stdout.splitlines() if line]
+        free = {name.strip().removeprefix("GPU-"): int(size) << 20 for name, _, size in rows}
+        names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(gpus())]
+        return [free[name.removeprefix("GPU-")] for name in names]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def free_memory_bytes() -> int:
+    """Memory that this process and its children may still take, in a container or outside."""
+    import psutil
+
+    return int(min(psutil.virtual_memory().available, _cgroup_memory_bytes()))
+
+
+def private_bytes(pid: int | str = "self") -> int:
+    """Memory of a process that it shares with no other; 0 where the kernel does not say."""
+    try:
+        resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+    except OSError:
+        return 0
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
 @cache
 def native_bf16() -> bool:
     """Whether the device that would train multiplies bf16 in hardware."""
@@ -90,3 +132,16 @@ def _cgroup_cores() -> int:
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):
         return 1 << 20
+
+
+def _cgroup_memory_bytes() -> int:
+    """What a container may still take; unlimited outside one."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        # Pages of files are counted as used, and given up when memory is short.
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit - used + int(facts.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 1 << 62

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from scaling import accounting
-from scaling.jobs import Job, make_jobs
+from scaling.jobs import Clock, Job, make_jobs
 from scaling.resolve import counts
-from scaling.spec import RunSpec
 from scaling.store import ENDED, State, Store
 from scaling.sweep import Excluded, Sweep
-
-
-class Clock(Protocol):
-    """Knows how long training takes; `scaling.calibration.Speed` is one."""
-
-    def train_seconds(self, spec: RunSpec, tokens: int) -> float | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +80,7 @@ def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) 
         clock: without one no times are given.
     """
     states = store.states(cell.run_id for cell in sweep.cells)
-    jobs = {job.run_id: job for job in make_jobs(sweep.cells)}
+    jobs = {job.run_id: job for job in make_jobs(sweep.cells, clock=clock)}
     cells = []
     for cell in sweep.cells:
         job = jobs[cell.run_id]
@@ -103,8 +95,8 @@ def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) 
                 train_tokens=cell.spec.train_tokens,
                 train_flops=job.train_flops_per_token * cell.spec.train_tokens,
                 own_flops=job.own_flops,
-                memory_bytes=accounting.memory_bytes(cell.spec),
-                train_seconds=clock.train_seconds(cell.spec, job.own_tokens) if clock else None,
+                memory_bytes=job.memory_bytes,
+                train_seconds=job.own_seconds,
             )
         )
     return Plan(

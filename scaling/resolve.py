@@ -104,6 +104,24 @@ def _counts(spec: RunSpec) -> tuple[int, float]:
     return accounting.params_non_embedding(spec), accounting.train_flops_per_token(spec)
 
 
+def memory_bytes(spec: RunSpec) -> int:
+    """Estimated footprint of the training; see `scaling.accounting.memory_bytes`."""
+    return _memory_bytes(
+        spec.replace(
+            seed=0,
+            peak_lr=1.0,
+            train_tokens=spec.batch_tokens,
+            warmup_tokens=0,
+            cooldown_tokens=0,
+        )
+    )
+
+
+@cache
+def _memory_bytes(spec: RunSpec) -> int:
+    return accounting.memory_bytes(spec)
+
+
 def _choose(values: dict[str, Any]) -> dict[str, Any]:
     """Looks names up in their dicts, and fills in what follows from them."""
     chosen: dict[str, Any] = {}

@@ -44,11 +44,16 @@ _LITTLE_SPACE_BYTES = 1 << 20
 _FULL_DISK = ("no space left", "disk quota exceeded")
 
 OnProgress = Callable[[Progress], None]
+Train = Callable[..., RunRecord]
 
 
-def run_cell(root: Path, job: Job, *, on_progress: OnProgress | None = None) -> Outcome:
+def run_cell(
+    root: Path, job: Job, *, on_progress: OnProgress | None = None, train: Train | None = None
+) -> Outcome:
     """Trains one cell of the store and publishes its record.
 
+    Args:
+        train: instead of `scaling.train.run`.
     Returns:
         The status of the record; `interrupted` when a signal stopped it and the cell is pending
         again; `busy` when it has ended or another worker has it.
@@ -63,7 +68,7 @@ def run_cell(root: Path, job: Job, *, on_progress: OnProgress | None = None) -> 
                 return "busy"
             try:
                 with heart(claim):
-                    return _tracked(store, claim, job, on_progress)
+                    return _tracked(store, claim, job, on_progress, train or run)
             finally:
                 claim.end("released")
     except Interrupted:
@@ -72,7 +77,9 @@ def run_cell(root: Path, job: Job, *, on_progress: OnProgress | None = None) -> 
         return "busy"
 
 
-def _tracked(store: Store, claim: Claim, job: Job, on_progress: OnProgress | None) -> Outcome:
+def _tracked(
+    store: Store, claim: Claim, job: Job, on_progress: OnProgress | None, train: Train
+) -> Outcome:
     """Trains and publishes, with a W&B run that ends as the cell ends."""
     spec = store.spec(claim.folder.name)
     tracker = make_logger(
@@ -86,7 +93,7 @@ def _tracked(store: Store, claim: Claim, job: Job, on_progress: OnProgress | Non
     )
     with tracker or contextlib.nullcontext():
         try:
-            record = _train(spec, store, claim, job, tracker, on_progress)
+            record = _train(spec, store, claim, job, tracker, on_progress, train)
         except (Interrupted, ClaimLost) as error:
             if tracker is not None:
                 tracker.abort("interrupted", str(error))
@@ -106,6 +113,7 @@ def _train(
     job: Job,
     logger: RunLogger | None,
     on_progress: OnProgress | None,
+    train: Train,
 ) -> RunRecord:
     """The record of the run, or of how it failed."""
 
@@ -113,14 +121,14 @@ def _train(
         spent = getattr(error, "spent", None)
         return ended_record(spec, status, reason, spent=spent, attempts=claim.token)
 
-    died, lost = claims.deaths(claim.folder), claims.losses(claim.folder)
+    died, lost = _deaths_without_progress(claim.folder), claims.losses(claim.folder)
     if len(died) >= MAX_DEATHS:
         return ended("failed", f"{len(died)} attempts died, the last one: {died[-1]}")
     if len(lost) >= MAX_LOSSES:
         return ended("failed", f"{len(lost)} attempts were lost, the last one: {lost[-1]}")
     with alarm_after(job.timeout_seconds) as alarm:
         try:
-            return run(
+            return train(
                 spec,
                 text=read_text(spec, store),
                 folder=claim.folder,
@@ -149,6 +157,19 @@ def _train(
             status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
             line = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
             return ended(status, line, error)
+
+
+def _deaths_without_progress(folder: Path) -> list[str]:
+    """Why the attempts died that started from the step where the next one will start.
+
+    A cell that gets from checkpoint to checkpoint between its deaths ends some day; one that
+    dies again and again before the next checkpoint does not.
+    """
+    try:
+        checkpoint_seconds = (folder / CHECKPOINT).stat().st_mtime
+    except FileNotFoundError:
+        return claims.deaths(folder)
+    return claims.deaths(folder, since_seconds=checkpoint_seconds)
 
 
 def read_text(spec: RunSpec, store: Store) -> Text:

@@ -10,11 +10,12 @@ from scaling.engines.child import Seat, _sit_down
 
 
 @pytest.mark.parametrize(
-    ("visible", "seat", "expected"), [("", 1, "1"), ("5,7", 1, "7"), ("GPU-a,GPU-b", 0, "GPU-a")]
+    ("visible", "gpus", "expected"),
+    [("", (1,), "1"), ("5,7", (1,), "7"), ("GPU-a,GPU-b", (0,), "GPU-a"), ("4,5,6", (0, 2), "4,6")],
 )
 def test_seats_are_numbered_within_the_devices_that_the_user_left(
-    monkeypatch: pytest.MonkeyPatch, visible: str, seat: int, expected: str
+    monkeypatch: pytest.MonkeyPatch, visible: str, gpus: tuple[int, ...], expected: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    _sit_down(Seat(threads=1, gpu=seat))
+    _sit_down(Seat(threads=1, gpus=gpus))
     assert os.environ["CUDA_VISIBLE_DEVICES"] == expected

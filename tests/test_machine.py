@@ -58,8 +58,8 @@ def test_a_user_s_number_of_threads_holds_and_pins_nobody(monkeypatch: pytest.Mo
 
 
 def test_gpus_are_dealt_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpus", lambda: 2)
-    assert [seat.gpu for seat in seats(4)] == [0, 1, 0, 1]
+    monkeypatch.setattr(machine, "gpu_bytes", lambda: [80 << 30] * 2)
+    assert [seat.gpus for seat in seats(4)] == [(0,), (1,), (0,), (1,)]
     assert {seat.cores for seat in seats(4)} == {()}
 
 

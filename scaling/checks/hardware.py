@@ -68,7 +68,7 @@ def check_cores_and_memory() -> list[Check]:
 
     cores, usable = machine.physical_cores(), len(machine.usable_cores())
     memory = psutil.virtual_memory()
-    free = min(memory.available, _cgroup_memory_bytes())
+    free = machine.free_memory_bytes()
     found = f"{_gib(free)} free of {_gib(memory.total)}"
     answers = [Check(name="cores", verdict="ok", found=f"{cores} ({usable} logical)")]
     if free < _LITTLE_MEMORY_BYTES:
@@ -93,16 +93,6 @@ def check_allocator() -> list[Check]:
     else:
         return [Check(name="allocator", verdict="ok", found=f"{found}, tuned at launch")]
     return [Check(name="allocator", verdict="optional", found=found, remedy=remedy)]
-
-
-def _cgroup_memory_bytes() -> int:
-    """What a container may still take; unlimited outside one."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = (group / "memory.max").read_text().strip()
-        return int(limit) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):
-        return 1 << 62
 
 
 def _gib(n_bytes: float) -> str:

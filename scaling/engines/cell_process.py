@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -21,15 +21,25 @@ from typing import Any
 
 from scaling import claims, machine
 from scaling.engines import child
-from scaling.engines.child import Seat
-from scaling.errors import StoreError
+from scaling.engines.child import RunCell, Seat
+from scaling.errors import EngineError, StoreError
 from scaling.jobs import Job
 from scaling.store import Store
 
-PRELOAD = ("scaling.worker", "scaling.engines.preloaded")
+PRELOAD = (
+    "scaling.worker",
+    "scaling.engines.leftovers",
+    "scaling.cli",
+    "scaling.engines.preloaded",
+)
+
+CELL_PREFIX = "cell-"
 
 _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 30.0
+_START_ATTEMPTS = 5
+# What `multiprocessing` reports of a process whose fork server was killed, and it with it.
+_SERVER_DIED = 255
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +50,9 @@ class Running:
         seat: number of the seat that it has.
         first: the first progress that it reported, for its speed since then.
         progress: the last one: tokens, tokens_per_second, losses.
+        server_pid: the fork server of its process, once that has the job in hand.
+        stays: whether its process waits for another cell.
+        fresh: whether it is the first cell of its process.
     """
 
     job: Job
@@ -50,19 +63,26 @@ class Running:
     progress: dict[str, Any] = field(default_factory=dict)
     outcome: str | None = None
     blocked: str | None = None
+    server_pid: int | None = None
+    stays: bool = False
+    fresh: bool = True
 
     def read(self) -> None:
         """Takes in what the child has sent so far."""
         with contextlib.suppress(EOFError, OSError):
-            while self.connection.poll():
+            while self.outcome is None and self.connection.poll():
                 kind, content = self.connection.recv()
                 if kind == "progress":
                     self.first = self.first or content
-                    self.progress = content
-                elif kind == "outcome":
-                    self.outcome = content
-                else:
-                    self.blocked = content
+                setattr(self, kind, content)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cell has an outcome, or its process is gone."""
+        # The exit code comes first: what the process sent before its end is then there to read.
+        gone = self.process.exitcode is not None
+        self.read()
+        return gone or self.outcome is not None
 
 
 def fork_server(threads: int) -> ForkServerContext:
@@ -72,43 +92,87 @@ def fork_server(threads: int) -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    environment = machine.training_environment(threads)
-    os.environ.update(environment)
-    try:
+    with _training_environment(threads):
         from multiprocessing import forkserver
 
         forkserver.ensure_running()
-    finally:
-        for name in environment:
-            del os.environ[name]
     return context
 
 
-def start(context: ForkServerContext, root: Path, job: Job, seat: Seat, number: int) -> Running:
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=child.main, args=(theirs, root.absolute(), job, seat), name=f"cell-{job.run_id}"
+def start(
+    context: ForkServerContext,
+    root: Path,
+    job: Job,
+    seat: Seat,
+    number: int,
+    *,
+    limit: int = 1,
+    run_cell: RunCell | None = None,
+) -> Running:
+    """Has a new process train `job`.
+
+    Args:
+        number: of the seat.
+        limit: cells that the process may train one after the other; see `hand_over`.
+        run_cell: instead of `scaling.worker.run_cell`; importable by its name.
+    Raises:
+        EngineError: no process can be started.
+    """
+    for _ in range(_START_ATTEMPTS):
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=child.main,
+            args=(theirs, root.absolute(), seat, limit, run_cell),
+            name=CELL_PREFIX + job.run_id,
+        )
+        try:
+            # A server that was killed is started again here, and needs its environment again.
+            with _training_environment(seat.threads):
+                process.start()
+        except (EOFError, ConnectionError):
+            ours.close()
+            continue  # the server died over it
+        finally:
+            theirs.close()
+        running = Running(job=job, process=process, connection=ours, seat=number)
+        _send(running)
+        return running
+    raise EngineError(
+        f"{_START_ATTEMPTS} fork servers in a row died before they had started a process; "
+        "look for what kills them, such as a limit on memory or processes"
     )
-    process.start()
-    theirs.close()
-    return Running(job=job, process=process, connection=ours, seat=number)
+
+
+def hand_over(cell: Running, job: Job) -> Running:
+    """Gives the next job to the process of a finished cell that stays."""
+    running = Running(
+        job=job, process=cell.process, connection=cell.connection, seat=cell.seat, fresh=False
+    )
+    _send(running)
+    return running
 
 
 def finish(cell: Running, root: Path) -> None:
-    """Takes leave of a child that has ended, and tells the store if it died.
+    """Takes leave of a cell that has ended, and tells the store if its process died.
 
     Raises:
         StoreError: it met a trouble that every cell would meet.
     """
     cell.read()
-    cell.process.join()
-    cell.connection.close()
+    if not cell.stays or cell.outcome is None:
+        dismiss(cell)
     if cell.blocked is not None:
         raise StoreError(f"{cell.blocked} (the same command goes on from here)")
-    if cell.outcome is None:
+    if cell.outcome is None and _died_of_its_cell(cell, root):
         reason = _cause_of_death(cell.process.exitcode or 0)
         folder = Store(root).folder(cell.job.run_id)
         claims.record_death(folder, cell.process.pid or 0, reason)
+
+
+def dismiss(cell: Running) -> None:
+    """Waits for the end of a process that has no cell any more."""
+    cell.connection.close()
+    cell.process.join()
 
 
 def stop(running: Sequence[Running]) -> None:
@@ -127,6 +191,41 @@ def stop(running: Sequence[Running]) -> None:
             if cell.process.is_alive() and cell.process.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(cell.process.pid, signal.SIGKILL)
+
+
+def _died_of_its_cell(cell: Running, root: Path) -> bool:
+    if (Store(root).folder(cell.job.run_id) / "record.json").exists():
+        return False  # it had published
+    if cell.server_pid is None:
+        # One that was waiting may have died of anything before it had this job.
+        return cell.fresh
+    return cell.process.exitcode != _SERVER_DIED or _is_alive(cell.server_pid)
+
+
+def _is_alive(pid: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def _training_environment(threads: int) -> Iterator[None]:
+    environment = machine.training_environment(threads)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name in environment:
+            del os.environ[name]
+
+
+def _send(running: Running) -> None:
+    # A process that is gone by now has ended its cell: `finish` says so.
+    with contextlib.suppress(OSError):
+        running.connection.send(running.job)
 
 
 def _cause_of_death(exit_code: int) -> str:

@@ -1,4 +1,4 @@
-"""The process of one cell: it belongs to its launcher, reports to it and dies with it."""
+"""A process that trains cells: it belongs to its launcher, reports to it and dies with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import StoreError, describe_os_error
-from scaling.jobs import Job
+from scaling.jobs import Job, Outcome
 from scaling.redact import RedactedStream
 
 # What a run gets to write its checkpoint when its launcher is gone.
@@ -24,45 +25,69 @@ GRACE_SECONDS = 20.0
 
 _PR_SET_PDEATHSIG = 1
 
+# `scaling.worker.run_cell`, or what stands in for it where launching itself is measured.
+RunCell = Callable[..., Outcome]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seat:
-    """What a process may use: threads, the processors it is pinned to, and a GPU."""
+    """What a process may use: threads, the processors it is pinned to, and GPUs by number."""
 
     threads: int
     cores: tuple[int, ...] = ()
-    gpu: int | None = None
+    gpus: tuple[int, ...] = ()
 
 
-def main(connection: Connection, root: Path, job: Job, seat: Seat) -> None:
-    """Runs one cell, and sends `("progress", ...)` and at the end `("outcome", ...)`.
+def main(
+    connection: Connection, root: Path, seat: Seat, limit: int, run_cell: RunCell | None
+) -> None:
+    """Trains the cells that come over the connection one after the other, `limit` at most.
 
-    A trouble that every cell would meet is sent as `("blocked", line)`.
+    Sends for each the fields of `cell_process.Running` as they become known: `server_pid`,
+    `progress`, `blocked` for a trouble that every cell would meet, `stays`, and last `outcome`.
     """
-    prepare(seat, root / "cells" / job.run_id / "log.txt")
+    _belong_to_parent()
+    _sit_down(seat)
+    from scaling.engines.leftovers import Baseline
+
+    if run_cell is None:
+        from scaling import worker
+
+        run_cell = worker.run_cell
+    baseline = Baseline()
+    for number in range(1, limit + 1):
+        try:
+            job: Job = connection.recv()
+        except (EOFError, OSError):
+            return  # dismissed
+        _redirect_output(root / "cells" / job.run_id / "log.txt")
+        outcome = _run(connection, root, job, run_cell)
+        stays = number < limit and outcome == "done" and baseline.restore()
+        _send(connection, "stays", stays)
+        _send(connection, "outcome", outcome)
+        if not stays:
+            return
+
+
+def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Outcome | None:
     from scaling.watch import Progress
-    from scaling.worker import run_cell
 
     def on_progress(progress: Progress) -> None:
-        _send(
-            connection,
-            "progress",
-            {
-                "tokens": progress.tokens,
-                "tokens_per_second": progress.tokens_per_second,
-                "losses": progress.losses,
-            },
-        )
+        report = {
+            "tokens": progress.tokens,
+            "tokens_per_second": progress.tokens_per_second,
+            "losses": progress.losses,
+        }
+        _send(connection, "progress", report)
 
+    _send(connection, "server_pid", os.getppid())
     try:
-        outcome = run_cell(root, job, on_progress=on_progress)
+        return run_cell(root, job, on_progress=on_progress)
     except OSError as error:
         _send(connection, "blocked", describe_os_error(error, root))
-        return
     except StoreError as error:
         _send(connection, "blocked", str(error))
-        return
-    _send(connection, "outcome", outcome)
+    return None
 
 
 def prepare(seat: Seat, log: Path) -> None:
@@ -82,8 +107,13 @@ def _belong_to_parent() -> None:
     # A terminal sends Ctrl-C to the whole group of the launcher, which speaks for its children.
     os.setpgid(0, 0)
     if sys.platform == "linux":
-        # The parent in the eyes of the kernel is the server that forked us.
+        from scaling.engines import preloaded
+
+        # The parent in the eyes of the kernel is the server that forked us; one that died
+        # before this call would send no signal any more.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != preloaded.SERVER_PID:
+            os.killpg(0, signal.SIGKILL)
     threading.Thread(target=_outlive_no_launcher, name="launcher-watch", daemon=True).start()
 
 
@@ -104,7 +134,8 @@ def _redirect_output(path: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
+    if not isinstance(sys.stdout, RedactedStream):
+        sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
 
 
 def _sit_down(seat: Seat) -> None:
@@ -112,9 +143,9 @@ def _sit_down(seat: Seat) -> None:
 
     if seat.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat.cores)
-    if seat.gpu is not None:
+    if seat.gpus:
         # The user's own choice of devices is what the seats are numbered in.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        names = visible.split(",") if visible else [str(i) for i in range(seat.gpu + 1)]
-        os.environ["CUDA_VISIBLE_DEVICES"] = names[seat.gpu]
+        names = visible.split(",") if visible else [str(i) for i in range(max(seat.gpus) + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[gpu] for gpu in seat.gpus)
     torch.set_num_threads(seat.threads)

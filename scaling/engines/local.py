@@ -7,15 +7,17 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Protocol
 
-from scaling import machine
 from scaling.engines import check_options
-from scaling.engines.cell_process import Running, finish, fork_server, start, stop
-from scaling.engines.child import Seat
+from scaling.engines.cell_process import Running, fork_server
+from scaling.engines.child import RunCell, Seat
+from scaling.engines.crew import Crew
+from scaling.engines.room import GPU_PROCESS_BYTES, Room
+from scaling.engines.seats import Inventory, count_seats, make_seats, take_inventory
+from scaling.errors import EngineError
 from scaling.jobs import Job, Queue
 from scaling.store import Store
 
@@ -31,27 +33,12 @@ class Display(Protocol):
 
 
 def default_workers() -> int:
-    return machine.gpus() or machine.physical_cores()
+    return count_seats(take_inventory())
 
 
 def seats(workers: int) -> list[Seat]:
-    """What each of `workers` processes may use of this machine.
-
-    Who sets OMP_NUM_THREADS shares the machine out among several launches, so none is pinned.
-    """
-    cores = machine.usable_cores()
-    n_gpus = machine.gpus()
-    chosen = machine.chosen_threads()
-    threads = chosen or max(1, machine.physical_cores() // workers)
-    pinned = not n_gpus and chosen is None and workers * threads <= len(cores)
-    return [
-        Seat(
-            threads=threads,
-            cores=tuple(cores[i * threads : (i + 1) * threads]) if pinned else (),
-            gpu=i % n_gpus if n_gpus else None,
-        )
-        for i in range(workers)
-    ]
+    """What each of `workers` processes may use of this machine."""
+    return make_seats(take_inventory(), workers)
 
 
 def run_jobs(
@@ -61,63 +48,59 @@ def run_jobs(
     workers: int | None,
     display: Display,
     options: Mapping[str, str] = MappingProxyType({}),
+    run_cell: RunCell | None = None,
 ) -> None:
     """Trains all jobs that have not ended, and waits for those that other launchers train.
 
+    Args:
+        options: `cells_per_gpu`: cells that may share a GPU, as far as its memory goes.
+        run_cell: instead of `scaling.worker.run_cell`, to measure what launching costs.
     Raises: see `scaling.engines.Engine`.
     """
-    check_options("local", options, ())
-    table = seats(workers or default_workers())
+    inventory = take_inventory()
+    table = make_seats(inventory, workers or _asked_workers(inventory, jobs, options))
+    room = Room([seat.gpus[0] if seat.gpus else None for seat in table], inventory.gpu_bytes)
     queue = Queue(jobs, Store(root))
-    context = fork_server(table[0].threads)
-    running: list[Running] = []
+    crew = Crew(fork_server(table[0].threads), root, table, room, run_cell)
     with _stopped_by_signals():
         try:
-            _loop(root, queue, context, table, running, display)
+            _loop(queue, crew, display)
         finally:
-            stop(running)
+            crew.stop()
             queue.here.clear()
 
 
-def _loop(
-    root: Path,
-    queue: Queue,
-    context: ForkServerContext,
-    table: list[Seat],
-    running: list[Running],
-    display: Display,
-) -> None:
+def _asked_workers(inventory: Inventory, jobs: Sequence[Job], options: Mapping[str, str]) -> int:
+    """Raises EngineError for an option that is none."""
+    check_options("local", options, ("cells_per_gpu",))
+    asked = options.get("cells_per_gpu", "1")
+    if not asked.isdecimal() or not int(asked):
+        raise EngineError(
+            f"cells_per_gpu={asked!r} is no positive whole number; write "
+            "--engine-option cells_per_gpu=4"
+        )
+    needs = [job.memory_bytes + GPU_PROCESS_BYTES for job in jobs]
+    return count_seats(inventory, cells_per_gpu=int(asked), needs_bytes=needs)
+
+
+def _loop(queue: Queue, crew: Crew, display: Display) -> None:
     refreshed = time.monotonic()
     while queue.unfinished:
-        taken = {cell.seat for cell in running}
-        for seat in (i for i in range(len(table)) if i not in taken):
-            job = queue.next()
-            if job is None:
-                break
-            running.append(start(context, root, job, table[seat], seat))
-            queue.here.add(job.run_id)
+        crew.fill(queue)
+        running = crew.running
         display.update(queue, running)
         if running:
-            wait([cell.process.sentinel for cell in running], timeout=_LOOK_SECONDS)
+            processes = [cell.process.sentinel for cell in running]
+            wait([*processes, *(cell.connection for cell in running)], timeout=_LOOK_SECONDS)
         else:
             time.sleep(_LOOK_SECONDS)
-        for cell in list(running):
-            cell.read()
-            if cell.process.exitcode is not None:
-                _reap(cell, running, queue, root)
+        crew.reap(queue)
         if time.monotonic() - refreshed > _REFRESH_SECONDS:
             before = time.monotonic()
             queue.refresh()
             # On a slow file system, looking must not become what this process does.
             refreshed = time.monotonic() + 20 * (time.monotonic() - before)
-    display.update(queue, running)
-
-
-def _reap(cell: Running, running: list[Running], queue: Queue, root: Path) -> None:
-    running.remove(cell)
-    queue.here.discard(cell.job.run_id)
-    finish(cell, root)
-    queue.refresh(cell.job.run_id)
+    display.update(queue, crew.running)
 
 
 @contextlib.contextmanager
