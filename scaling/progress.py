@@ -44,15 +44,24 @@ class Clock:
         if self._flops_at_start is None:
             self._flops_at_start = left
             return None
-        left -= sum(
-            (cell.progress["tokens"] - cell.first["tokens"]) * cell.job.train_flops_per_token
-            for cell in running
-            if cell.progress
-        )
+        left -= sum(_flops_done(cell) for cell in running if not queue.ended(cell.job.run_id))
         done = self._flops_at_start - left
         if done <= 0:
             return None
         return left / done * (time.monotonic() - self._started)
+
+
+def _flops_done(cell: Running) -> float:
+    """Since its first report; a cell without its trunk does more than what is its own."""
+    if not cell.progress:
+        return 0.0
+    tokens: int = cell.progress["tokens"] - cell.first["tokens"]
+    return min(tokens * cell.job.train_flops_per_token, cell.job.own_flops)
+
+
+def _still_running(queue: Queue, running: Sequence[Running]) -> list[Running]:
+    """Without those whose result is there and whose process is about to say so."""
+    return [cell for cell in running if not queue.ended(cell.job.run_id)]
 
 
 class PlainDisplay:
@@ -63,13 +72,17 @@ class PlainDisplay:
         self._clock, self._printed, self._counts = Clock(), -PLAIN_SECONDS, {"": 0}
 
     def update(self, queue: Queue, running: Sequence[Running]) -> None:
-        left = self._clock.seconds_left(queue, running)
-        counts = queue.counts()
-        finished = not queue.unfinished and counts != self._counts
-        if not finished and time.monotonic() - self._printed < PLAIN_SECONDS:
+        waits = time.monotonic() - self._printed < PLAIN_SECONDS
+        if waits and queue.unfinished:
             return
+        counts = queue.counts()
+        if waits and counts == self._counts:
+            return
+        left = self._clock.seconds_left(queue, running)
         self._printed, self._counts = time.monotonic(), counts
-        cells = "".join(f" | {cell_line(cell)}" for cell in running if cell.progress)
+        cells = "".join(
+            f" | {cell_line(cell)}" for cell in _still_running(queue, running) if cell.progress
+        )
         self._console.print(
             f"{self._name}: {counts_line(counts, left)}{cells}", soft_wrap=True, highlight=False
         )
@@ -103,7 +116,7 @@ class LiveDisplay:
         ended = sum(number for state, number in counts.items() if state in ENDED)
         facts = counts_line(counts, self._clock.seconds_left(queue, running))
         self._bars.update(self._sweep, completed=ended, total=sum(counts.values()), facts=facts)
-        here = {cell.job.run_id: cell for cell in running}
+        here = {cell.job.run_id: cell for cell in _still_running(queue, running)}
         for run_id in self._cells.keys() - here.keys():
             self._bars.remove_task(self._cells.pop(run_id))
         for run_id, cell in here.items():

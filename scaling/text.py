@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from scaling.corpora import Corpus, read_documents
+from scaling.corpora import Corpus, known
+from scaling.corpora.source import Source
 from scaling.files import write_atomic
 from scaling.tokenizer import (
     BYTES_VOCAB_SIZE,
@@ -102,13 +103,13 @@ def load_text(*, corpus: str, tokenizer: str, vocab_size: int | None, cache: Pat
     """
     if tokenizer not in TOKENIZERS:
         raise TokenizerError(f"tokenizer={tokenizer!r} is unknown; known: {', '.join(TOKENIZERS)}")
-    documents = read_documents(corpus, cache=cache)
-    made = TOKENIZERS[tokenizer](documents, vocab_size, cache)
-    folder = cache / "texts" / f"{documents.fingerprint}-{made.fingerprint}"
-    arrays = _read(folder)
+    source = Source(corpus, cache)
+    made = TOKENIZERS[tokenizer](source, vocab_size, cache)
+    folder = cache / "texts" / f"{source.summary.fingerprint}-{made.fingerprint}"
+    arrays = _read(folder, cache)
     if arrays is None:
-        _build(folder, documents, made)
-        arrays = _read(folder)
+        _build(folder, source.documents, made)
+        arrays = _read(folder, cache)
         if arrays is None:
             raise TextError(f"{folder} is damaged right after it was written; check the disk")
     train, validation = (
@@ -120,16 +121,16 @@ def load_text(*, corpus: str, tokenizer: str, vocab_size: int | None, cache: Pat
     )  # fmt: skip
     return Text(
         corpus=corpus,
-        corpus_fingerprint=documents.fingerprint,
+        corpus_fingerprint=source.summary.fingerprint,
         tokenizer=made,
         train=train,
         validation=validation,
         unigram_nats=_unigram_nats(arrays["train.counts"]),
-        facts=_facts(documents),
+        facts=source.summary.facts,
     )
 
 
-def _bytes_tokenizer(documents: Corpus, vocab_size: int | None, cache: Path) -> Tokenizer:
+def _bytes_tokenizer(source: Source, vocab_size: int | None, cache: Path) -> Tokenizer:
     if vocab_size not in (None, BYTES_VOCAB_SIZE):
         raise TokenizerError(
             f"vocab_size={vocab_size} is given, but the tokenizer 'bytes' has "
@@ -138,10 +139,10 @@ def _bytes_tokenizer(documents: Corpus, vocab_size: int | None, cache: Path) -> 
     return byte_tokenizer()
 
 
-def _bpe_tokenizer(documents: Corpus, vocab_size: int | None, cache: Path) -> Tokenizer:
+def _bpe_tokenizer(source: Source, vocab_size: int | None, cache: Path) -> Tokenizer:
     if vocab_size is None:
         raise TokenizerError("vocab_size=None, but the tokenizer 'bpe' needs one; try 4096")
-    folder = cache / "tokenizers" / f"{documents.train_fingerprint}-bpe-{vocab_size}"
+    folder = cache / "tokenizers" / f"{source.summary.train_fingerprint}-bpe-{vocab_size}"
     if (folder / "seal.json").exists():
         try:
             tokenizer = Tokenizer.load(folder)
@@ -149,12 +150,12 @@ def _bpe_tokenizer(documents: Corpus, vocab_size: int | None, cache: Path) -> To
             _log.warning("%s: training it again", error)
         else:
             return tokenizer
-    tokenizer = train_bpe(documents.train, vocab_size=vocab_size)
+    tokenizer = train_bpe(source.documents.train, vocab_size=vocab_size)
     tokenizer.save(folder)
     return tokenizer
 
 
-TOKENIZERS: dict[str, Callable[[Corpus, int | None, Path], Tokenizer]] = {
+TOKENIZERS: dict[str, Callable[[Source, int | None, Path], Tokenizer]] = {
     "bytes": _bytes_tokenizer,
     "bpe": _bpe_tokenizer,
 }
@@ -185,13 +186,13 @@ def _build(folder: Path, documents: Corpus, tokenizer: Tokenizer) -> None:
     write_atomic(folder / "header.json", json.dumps(header, indent=1) + "\n")
 
 
-def _read(folder: Path) -> dict[str, np.ndarray] | None:
+def _read(folder: Path, cache: Path) -> dict[str, np.ndarray] | None:
     """Maps the arrays of a folder; None if one is missing or not what the header says."""
     try:
         header = json.loads((folder / "header.json").read_text(encoding="utf-8"))
         if header["format"] != _FORMAT:
             return None
-        return {name: _mapped(folder / name, **header["files"][name]) for name in _FILES}
+        return {name: _mapped(folder / name, cache, **header["files"][name]) for name in _FILES}
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -199,10 +200,9 @@ def _read(folder: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
-def _mapped(path: Path, dtype: str, sha256: str) -> np.ndarray:
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise ValueError(f"{path.name} is not what the header says")
+def _mapped(path: Path, cache: Path, dtype: str, sha256: str) -> np.ndarray:
+    if not known.has_digest(path, sha256, cache):
+        raise ValueError(f"{path.name} is not what the header says")
     if dtype not in _DTYPES:
         raise ValueError(f"{dtype} is no type of token ids")
     # A plain array over the map: numpy's own class makes each small read several times dearer.
@@ -214,17 +214,3 @@ def _unigram_nats(counts: np.ndarray) -> np.ndarray:
     nats = np.full(len(counts), np.inf)
     nats[FIRST_TEXT_ID:] = np.log(smoothed.sum()) - np.log(smoothed)
     return nats
-
-
-def _facts(documents: Corpus) -> dict[str, Any]:
-    return {
-        "train_documents": len(documents.train),
-        "validation_documents": len(documents.validation),
-        "train_bytes": sum(len(document.encode()) for document in documents.train),
-        "validation_bytes": sum(len(document.encode()) for document in documents.validation),
-        "split": documents.split,
-        "empty_documents": documents.n_empty,
-        "validation_documents_in_train": documents.n_validation_in_train,
-        "ignored_files": documents.ignored_files,
-        "stopped_at": documents.stopped_at,
-    }

@@ -69,8 +69,10 @@ def run_cell(
             try:
                 with heart(claim):
                     return _tracked(store, claim, job, on_progress, train or run)
-            finally:
+            except BaseException:
+                # With a result the claim has ended already, and looking for it takes time.
                 claim.end("released")
+                raise
     except Interrupted:
         return "interrupted"
     except ClaimLost:

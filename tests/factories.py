@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.record import Provenance, RunRecord, TermLoss
 from scaling.spec import RunSpec
 from scaling.text import Text, load_text
 
@@ -35,6 +36,45 @@ def make_spec(**changes: Any) -> RunSpec:
         "eval_tokens": 1024,
     }
     return RunSpec(**{**values, **changes})
+
+
+def make_record(spec: RunSpec, status: str = "done", **changes: Any) -> RunRecord:
+    """A record of `spec` with round numbers."""
+    done = status == "done"
+    loss = TermLoss(nats_per_target=2.0, targets=100, standard_error=0.1)
+    values: dict[str, Any] = {
+        "run_id": spec.run_id,
+        "spec": spec,
+        "status": status,
+        "reason": None if done else "planted",
+        "yardsticks": {"clm": "clm"},
+        "params": {"blocks": 10},
+        "params_total": 10,
+        "params_non_embedding": 10,
+        "train_flops_per_token": 60.0,
+        "train_flops": 60.0 * spec.train_tokens,
+        "train_flops_6nd": 60.0 * spec.train_tokens,
+        "tokens_seen": spec.train_tokens,
+        "tokens_predicted": spec.train_tokens,
+        "tokens_unique": 100,
+        "losses": {"clm": loss} if done else {},
+        "bits_per_byte": 2.5 if done else None,
+        "bits_per_byte_kind": "exact" if done else None,
+        "bits_per_byte_standard_error": 0.1 if done else None,
+        "curve": (),
+        "provenance": Provenance(
+            wall_seconds=1.0,
+            train_seconds=1.0,
+            spent_flops=1.0,
+            forked_from=None,
+            attempts=1,
+            device="cpu",
+            versions={},
+            git_commit=None,
+            finished_at="2026-01-01T00:00:00+00:00",
+        ),
+    }
+    return RunRecord(**values | changes)
 
 
 def write_documents(path: Path, *, n_documents: int = 60, words: int = 150, seed: int = 0) -> Path:

@@ -10,7 +10,7 @@ from scaling.jobs import Queue, make_jobs
 from scaling.resolve import counts
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
-from tests.test_store import make_record
+from tests.factories import make_record
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 

@@ -13,7 +13,7 @@ from scaling.plan import make_plan
 from scaling.spec import RunSpec
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
-from tests.test_store import make_record
+from tests.factories import make_record
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 

@@ -14,7 +14,7 @@ from scaling.jobs import Job, Queue
 from scaling.progress import Clock, counts_line, speed_line, sweep_display
 from scaling.store import Store
 from scaling.words import duration, short
-from tests.factories import make_spec
+from tests.factories import make_record, make_spec
 
 
 @pytest.fixture
@@ -60,6 +60,38 @@ def test_the_time_left_follows_the_measured_speed(
     now[0] = 10.0
     # Half of one of two equal jobs took 10 seconds: three halves are left.
     assert clock.seconds_left(queue, [running(queue, 500)]) == pytest.approx(30.0)
+
+
+def test_the_time_left_is_never_negative(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("scaling.progress.time.monotonic", lambda: now[0])
+    clock = Clock()
+    clock.seconds_left(queue, [])
+    now[0] = 10.0
+    # Without its trunk's checkpoint a branch trains more than its own part.
+    assert clock.seconds_left(queue, [running(queue, 5000)]) == pytest.approx(10.0)
+    # One of the two has published, and its process has not yet said so.
+    ended = running(queue, 900)
+    publish(queue, ended.job.run_id)
+    assert clock.seconds_left(queue, [ended]) == pytest.approx(10.0)
+
+
+def test_a_cell_that_has_published_is_not_listed_as_running(queue: Queue) -> None:
+    first = running(queue, 500)
+    queue.here.add(first.job.run_id)
+    publish(queue, first.job.run_id)
+    screen = io.StringIO()
+    with sweep_display("tiny", Console(file=screen, width=80)) as display:
+        display.update(queue, [first])
+    assert screen.getvalue() == "tiny: 1/2 done, 1 pending\n"
+
+
+def publish(queue: Queue, run_id: str) -> None:
+    store = queue._store
+    claim = store.claim(run_id)
+    assert claim is not None
+    store.publish(claim, make_record(store.spec(run_id)))
+    queue.refresh(run_id)
 
 
 def test_a_cell_is_told_by_tokens_speed_and_losses(queue: Queue) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scaling.corpora.documents import Corpus, CorpusError
-from scaling.corpora.files import read_files
-from scaling.corpora.hub import read_hub
-from scaling.corpora.stdlib_text import read_stdlib_text
+from scaling.corpora.files import files_of, read_files
+from scaling.corpora.hub import hub_files, read_hub
+from scaling.corpora.stdlib_text import read_stdlib_text, stdlib_files
 
-__all__ = ["CORPORA", "Corpus", "CorpusError", "read_documents"]
+__all__ = ["CORPORA", "Corpus", "CorpusError", "read_documents", "sources"]
 
 # Each reads a place, and may keep under the cache what is dear to fetch again.
 CORPORA: dict[str, Callable[[str, Path | None], Corpus]] = {
@@ -18,6 +18,21 @@ CORPORA: dict[str, Callable[[str, Path | None], Corpus]] = {
     "files": read_files,
     "hub": read_hub,
 }
+
+
+# The files that a corpus consists of, so that it is read once only. None, or no line here: it is
+# read by every worker.
+SOURCES: dict[str, Callable[[str, Path | None], list[Path] | None]] = {
+    "stdlib_text": stdlib_files,
+    "files": files_of,
+    "hub": hub_files,
+}
+
+
+def sources(corpus: str, *, cache: Path) -> list[Path] | None:
+    """The files that determine the text of a corpus; None where that cannot be told."""
+    kind, _, place = corpus.partition(":")
+    return SOURCES[kind](place, cache) if kind in SOURCES else None
 
 
 def read_documents(corpus: str, *, cache: Path | None = None) -> Corpus:

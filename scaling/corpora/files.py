@@ -42,6 +42,12 @@ def read_files(place: str, cache: Path | None = None) -> Corpus:
     )
 
 
+def files_of(place: str, cache: Path | None = None) -> list[Path] | None:
+    """All files in the place, those that are passed over included: a record tells of them."""
+    found, ignored = _find(f"files:{place}", place)
+    return [*found, *sorted(ignored)]
+
+
 def read_jsonl(path: Path) -> Iterator[str]:
     """The field `text` of each line of a .jsonl or .jsonl.gz file; blank lines hold none."""
     number = 0

@@ -42,10 +42,23 @@ def read_hub(place: str, cache: Path | None = None) -> Corpus:
     if _folder(name) or cache is None:
         documents = list(_stream(name, options, limit))
     else:
-        key = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode()).hexdigest()[:16]
-        documents = _kept(cache / "hub" / f"{key}.jsonl.gz", name, options, limit)
+        documents = _kept(_kept_path(cache, name, options), name, options, limit)
     corpus = split_by_hash(f"hub:{place}", documents)
     return dataclasses.replace(corpus, stopped_at=limit if len(documents) == limit else None)
+
+
+def hub_files(place: str, cache: Path | None = None) -> list[Path] | None:
+    """The copy that an earlier call kept; None where there is none."""
+    name, options = _parse(place)
+    if _folder(name) or cache is None:
+        return None
+    path = _kept_path(cache, name, options)
+    return [path] if path.exists() else None
+
+
+def _kept_path(cache: Path, name: str, options: dict[str, str]) -> Path:
+    key = hashlib.sha256(json.dumps([name, options], sort_keys=True).encode()).hexdigest()[:16]
+    return cache / "hub" / f"{key}.jsonl.gz"
 
 
 def _kept(path: Path, name: str, options: dict[str, str], limit: int) -> list[str]:

@@ -45,6 +45,11 @@ def read_stdlib_text(place: str, cache: Path | None = None) -> Corpus:
     return split_by_hash("stdlib_text", documents, ignored_files=tuple(not_utf8))
 
 
+def stdlib_files(place: str, cache: Path | None = None) -> list[Path] | None:
+    """The modules; None where a place is given, which `read_stdlib_text` refuses."""
+    return None if place else list(_modules(Path(sysconfig.get_path("stdlib"))))
+
+
 def _modules(root: Path) -> Iterator[Path]:
     found = []
     for folder, subfolders, files in os.walk(root):
