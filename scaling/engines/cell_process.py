@@ -37,7 +37,8 @@ CELL_PREFIX = "cell-"
 
 _LOOK_SECONDS = 0.5
 _STOP_SECONDS = 30.0
-_START_ATTEMPTS = 5
+_START_ATTEMPTS = 8
+_PAUSE_SECONDS = 0.02
 # What `multiprocessing` reports of a process whose fork server was killed, and it with it.
 _SERVER_DIED = 255
 
@@ -118,7 +119,7 @@ def start(
     Raises:
         EngineError: no process can be started.
     """
-    for _ in range(_START_ATTEMPTS):
+    for attempt in range(_START_ATTEMPTS):
         ours, theirs = context.Pipe()
         process = context.Process(
             target=child.main,
@@ -131,7 +132,9 @@ def start(
                 process.start()
         except (EOFError, ConnectionError):
             ours.close()
-            continue  # the server died over it
+            # The server died over it; the kernel takes a moment to say so of a large process.
+            time.sleep(_PAUSE_SECONDS * 2**attempt)
+            continue
         finally:
             theirs.close()
         running = Running(job=job, process=process, connection=ours, seat=number)
