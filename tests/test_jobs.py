@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling.jobs import Queue, make_jobs
+from scaling.jobs import Job, Queue, _longest_first, make_jobs
 from scaling.resolve import counts
+from scaling.spec import RunSpec
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
 from tests.factories import make_record
@@ -91,3 +92,34 @@ def test_a_cell_that_was_taken_since_the_last_look_is_not_started(
     job = queue.next()
     assert job is not None
     assert job.run_id == sweep.cells[0].run_id
+
+
+def test_measured_seconds_come_before_flops(sweep: Sweep, tmp_path: Path) -> None:
+    class Clock:
+        """The narrow shape is so inefficient here that it takes longer for fewer FLOPs."""
+
+        def train_seconds(self, spec: RunSpec, tokens: int) -> float | None:
+            return tokens * (2.0 if spec.d_model == 16 else 1.0)
+
+    store = Store(tmp_path / "runs")
+    for cell in sweep.cells:
+        store.add(cell.spec)
+    by_time = Queue(make_jobs(sweep.cells, clock=Clock()), store).waiting()
+    assert [job.run_id for job in by_time] == [sweep.cells[0].run_id, sweep.cells[3].run_id]
+
+
+def test_jobs_without_a_measurement_are_rated_by_the_others() -> None:
+    jobs = [
+        Job(run_id="a", own_tokens=10, train_flops_per_token=10.0, own_seconds=5.0),
+        Job(run_id="b", own_tokens=10, train_flops_per_token=12.0),
+        Job(run_id="c", own_tokens=10, train_flops_per_token=8.0),
+    ]
+    # 100 FLOPs took 5 seconds: b takes 6 and c takes 4.
+    assert [job.run_id for job in _longest_first(jobs)] == ["b", "a", "c"]
+
+
+def test_a_job_whose_attempt_died_waits_behind_the_others(sweep: Sweep, tmp_path: Path) -> None:
+    queue = queue_of(sweep, Store(tmp_path / "runs"))
+    first, second = queue.waiting()
+    queue.put_back(first)
+    assert list(queue.waiting()) == [second, first]

@@ -131,6 +131,8 @@ def launch(sweep_file: Path, root: Path, *options: str) -> subprocess.Popen[byte
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=Path(__file__).parents[1],
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and so would it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
 
 

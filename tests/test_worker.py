@@ -151,6 +151,16 @@ def test_after_three_deaths_the_cell_has_failed(tmp_path: Path) -> None:
     assert record.reason == "3 attempts died, the last one: killed by SIGKILL"
 
 
+def test_deaths_before_the_last_checkpoint_do_not_count(tmp_path: Path) -> None:
+    store, (job, _) = planned(tmp_path)
+    folder = store.folder(job.run_id)
+    for _ in range(worker.MAX_DEATHS):
+        claims.record_death(folder, pid=1, reason="killed by SIGKILL")
+    # It got as far as writing one since then: unreadable here, so it starts over all the same.
+    (folder / CHECKPOINT).write_bytes(b"")
+    assert run_cell(store.root, job) == "done"
+
+
 def test_the_heart_beats_while_the_cell_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
