@@ -76,6 +76,15 @@ def calibrate(store: Store, specs: Iterable[RunSpec], workers: int) -> Speed:
     return Speed(measured, shapes)
 
 
+def cached(store: Store, specs: Iterable[RunSpec], workers: int) -> Speed | None:
+    """What was measured of these shapes before; None where nothing was. Measures nothing."""
+    measured = _read(store.cache / "calibration.json")
+    if not measured:
+        return None  # the machine's name would cost the import of torch
+    shapes = {_key(spec): spec for spec in extremes(specs)}
+    return Speed(measured.get(_machine_key(workers), {}), shapes)
+
+
 def extremes(specs: Iterable[RunSpec]) -> list[RunSpec]:
     """The run with the fewest and the one with the most FLOPs per token of each arm."""
     arms: dict[str, list[RunSpec]] = {}

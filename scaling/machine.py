@@ -89,7 +89,10 @@ def free_memory_bytes() -> int:
 
 
 def private_bytes(pid: int | str = "self") -> int:
-    """Memory of a process that it shares with no other; 0 where the kernel does not say."""
+    """Memory of a process that is no file's, that of its parent before the fork included.
+
+    0 where the kernel does not say.
+    """
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     except OSError:

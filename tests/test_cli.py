@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -246,7 +247,11 @@ def test_wrong_usage_is_one_line(
 def test_a_full_disk_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
+    write = os.write
+
     def full(descriptor: int, data: memoryview) -> int:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return write(descriptor, data)  # a pipe
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     sweep = write_tiny_sweep(tmp_path)

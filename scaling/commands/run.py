@@ -19,6 +19,7 @@ from scaling.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from scaling.calibration import Speed
     from scaling.jobs import Job
     from scaling.store import Store
     from scaling.sweep import Sweep
@@ -48,12 +49,14 @@ def run(
     Cells that another sweep has trained are taken from the store. After a kill the same command
     goes on where the checkpoints are. Exit code 1 says that a cell failed, and which.
     """
-    from scaling.engines import load_engine
+    from scaling.engines import load_engine, prepare_engine
     from scaling.jobs import make_jobs
     from scaling.store import Store
 
     options = parse_engine_options(settings_of_engine)
     store = Store(root)
+    if not _seems_done(store, sweep, name):
+        prepare_engine(engine, workers)
     expanded = open_sweep(store, sweep, settings, name)
     store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
     for cell in expanded.cells:
@@ -64,6 +67,7 @@ def run(
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
     jobs = make_jobs(
         expanded.cells,
+        clock=_clock(store, expanded, workers),
         timeout_seconds=timeout_minutes and timeout_minutes * 60,
         sweep=expanded.name,
         project=expanded.project,
@@ -72,6 +76,27 @@ def run(
     train = partial(load_engine(engine), workers=workers, options=options)
     _train(store, expanded, jobs, train)
     sys.exit(report_failures(store, expanded))
+
+
+def _seems_done(store: Store, sweep: str, name: str | None) -> bool:
+    """Whether the last launch of a sweep of this name left nothing to do."""
+    from scaling.errors import StoreError
+    from scaling.store import ENDED
+
+    try:
+        found = store.sweep_cells(name or Path(sweep).stem)
+    except StoreError:
+        return False
+    cells = [cell["run_id"] for cell in found if cell["excluded"] is None]
+    return all(state in ENDED for state in store.states(cells).values())
+
+
+def _clock(store: Store, sweep: Sweep, workers: int | None) -> Speed | None:
+    """What `scaling plan` has measured, so that what takes longest starts first."""
+    from scaling.calibration import cached
+    from scaling.engines.local import default_workers
+
+    return cached(store, [cell.spec for cell in sweep.cells], workers or default_workers())
 
 
 def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., None]) -> None:

@@ -3,7 +3,7 @@
 An engine is a function `run_jobs(root, jobs, *, workers, display, options)` that has
 `scaling.worker.run_cell` called for each job, in processes wherever it likes. It keeps no state of
 its own that matters: whatever it loses, the next launch finds in the store. To add one, write a
-file and name it here.
+file and name it here; a function `prepare(workers)` in it is called before the sweep is read.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ def load_engine(name: str) -> Engine:
     module, _, function = ENGINES[name].partition(":")
     engine: Engine = getattr(import_module(module), function)
     return engine
+
+
+def prepare_engine(name: str, workers: int | None) -> None:
+    """Lets an engine that has a `prepare` do what takes time while the sweep is read."""
+    prepare = getattr(import_module(ENGINES[name].partition(":")[0]), "prepare", None)
+    if prepare is not None:
+        prepare(workers)
 
 
 def check_options(engine: str, options: Mapping[str, str], known: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from scaling import machine
 from scaling.engines.cell_process import (
     CELL_PREFIX,
     Running,
@@ -58,8 +59,7 @@ class Crew:
         """Starts what may start now."""
         while len(self._taken) < len(self._seats):
             seen: list[Job] = []
-            running = {cell.process.pid or 0: taken for cell, taken in self._taken.items()}
-            pools = self._room.pools(running)
+            pools = self._room.pools([(t, _held_bytes(cell)) for cell, t in self._taken.items()])
             found = next_start(self._needs(queue, seen), pools, list(self._taken.values()))
             if found is None:
                 return
@@ -131,6 +131,14 @@ class Crew:
             run_cell=self._run_cell,
         )
         self._taken[cell] = taken
+
+
+def _held_bytes(cell: Running) -> int:
+    """Memory that a cell has taken so far, beside what its process shares with its server."""
+    if cell.server_pid is None or cell.process.pid is None:
+        return 0
+    inherited = machine.private_bytes(cell.server_pid)
+    return max(0, machine.private_bytes(cell.process.pid) - inherited)
 
 
 def _say_alone(job: Job, taken: Taken, room_bytes: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Protocol
 
+from scaling import machine
 from scaling.engines import check_options
 from scaling.engines.cell_process import Running, fork_server
 from scaling.engines.child import RunCell, Seat
@@ -39,6 +40,15 @@ def default_workers() -> int:
 def seats(workers: int) -> list[Seat]:
     """What each of `workers` processes may use of this machine."""
     return make_seats(take_inventory(), workers)
+
+
+def prepare(workers: int | None) -> None:
+    """Starts the server of the processes, which imports what they need while the sweep is read."""
+    # Without a look at the GPUs, which takes torch: each process is given its own number later.
+    cores = machine.physical_cores()
+    # Whatever is wrong here is said where the processes are needed.
+    with contextlib.suppress(OSError):
+        fork_server(machine.chosen_threads() or max(1, cores // (workers or cores)))
 
 
 def run_jobs(
