@@ -19,8 +19,7 @@ from scaling.errors import StoreError
 from scaling.record import RunRecord, TermLoss
 from scaling.spec import RunSpec
 from scaling.store import Store
-from tests.factories import make_spec
-from tests.test_store import make_record
+from tests.factories import make_record, make_spec
 
 UNIGRAM_NATS = 70.0
 

@@ -16,7 +16,7 @@ from analysis.sealed import read_sealed
 from scaling import claims
 from scaling.claims import ClaimLost
 from scaling.errors import DamagedFile, StoreError
-from scaling.record import SCHEMA_VERSION, RunRecord, TermLoss
+from scaling.record import SCHEMA_VERSION, RunRecord
 from scaling.sealed import seal
 from scaling.spec import RunSpec
 from scaling.store import Store, check_sweep_name

@@ -20,9 +20,8 @@ from scaling.files import damage_of_zip
 from scaling.spec import RunSpec
 from scaling.store import Store
 from scaling.upkeep import look_through
-from tests.factories import make_spec
+from tests.factories import make_record, make_spec
 from tests.test_claims import of_a_dead_process, of_another_machine
-from tests.test_store import make_record
 
 DONE, PENDING = make_spec(), make_spec(seed=1)
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from scaling.record import CurvePoint
 from scaling.sealed import seal
 from scaling.store import Store
-from tests.factories import make_spec
-from tests.test_store import make_record
+from tests.factories import make_record, make_spec
 
 READINGS = 24
 N_CLAIMS = 500
