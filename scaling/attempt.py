@@ -19,6 +19,8 @@ def stoppable() -> Iterator[None]:
     """Outside the training loop, which has its own way, a signal stops the attempt at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
+        for other in wanted:  # a second word must not cut short what the first one began
+            signal.signal(other, signal.SIG_IGN)
         raise Interrupted(f"signal {signal.Signals(number).name} before the first step")
 
     wanted = (signal.SIGTERM, signal.SIGUSR1)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import save_file
 
 from scaling.accounting import train_flops_per_token
@@ -121,6 +122,9 @@ def _trainer(spec: RunSpec, devices: int | str) -> pl.Trainer:
     return pl.Trainer(
         accelerator="auto",
         devices=devices,
+        # In a Slurm job Lightning would expect to be started by srun, once per device, and would
+        # take SIGUSR1 for itself. A run is one process here, and the engines see to the rest.
+        plugins=[LightningEnvironment()],
         precision=_LIGHTNING_PRECISION[spec.precision],  # type: ignore[arg-type]
         max_steps=spec.total_steps,
         max_epochs=-1,

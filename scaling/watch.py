@@ -108,7 +108,8 @@ class Watch:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # A second word must not cut short what the first one began.
+                signal.signal(number, signal.SIG_IGN if self._interrupted else handler)
 
     def listen(self) -> None:
         """Takes the signals; again before the first step, since Lightning takes SIGTERM too."""

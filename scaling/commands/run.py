@@ -121,12 +121,15 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
 
 def report_failures(store: Store, sweep: Sweep) -> int:
     """Says which cells have no result and why; returns the exit code."""
+    from scaling.store import ENDED
     from scaling.words import describe
 
     states = store.states(cell.run_id for cell in sweep.cells)
     done = sum(state == "done" for state in states.values())
     print(f"{sweep.name}: {done} of {len(states)} cells are done, in {store.cells}")
-    failed = [cell for cell in sweep.cells if states[cell.run_id] != "done"]
+    if left := sum(state not in ENDED for state in states.values()):
+        print(f"{left} cells are to do or in work; see them with: scaling status {sweep.name}")
+    failed = [cell for cell in sweep.cells if states[cell.run_id] in ENDED - {"done"}]
     for cell in failed:
         reason = store.reason(cell.run_id) or "it has no record"
         print(f"  {states[cell.run_id]}: {describe(cell.labels)} ({cell.run_id}): {reason}")

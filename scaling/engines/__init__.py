@@ -19,11 +19,16 @@ from scaling.jobs import Job
 if TYPE_CHECKING:
     from scaling.engines.local import Display
 
-ENGINES: dict[str, str] = {"local": "scaling.engines.local:run_jobs"}
+ENGINES: dict[str, str] = {
+    "local": "scaling.engines.local:run_jobs",
+    "slurm": "scaling.engines.slurm:run_jobs",
+}
 
 
 class Engine(Protocol):
     """Has every job trained that has not ended.
+
+    An engine that hands them to a batch system may return before they have ended.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM; every cell has written its checkpoint.

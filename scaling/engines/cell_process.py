@@ -178,12 +178,12 @@ def dismiss(cell: Running) -> None:
     cell.process.join()
 
 
-def stop(running: Sequence[Running]) -> None:
+def stop(running: Sequence[Running], *, patience_seconds: float = _STOP_SECONDS) -> None:
     """Has every child write its checkpoint and end; kills those that take too long."""
     for cell in running:
         if cell.process.is_alive():
             cell.process.terminate()
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + patience_seconds
     try:
         while alive := [cell for cell in running if cell.process.is_alive()]:
             wait([cell.process.sentinel for cell in alive], timeout=_LOOK_SECONDS)

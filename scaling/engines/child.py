@@ -92,6 +92,8 @@ def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Out
 
 def prepare(seat: Seat, log: Path) -> None:
     """What a process of the engine does before it trains: nothing of it may change a result."""
+    # Unlike the server that forked us.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _belong_to_parent()
     _redirect_output(log)
     _sit_down(seat)

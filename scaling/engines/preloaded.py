@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 
 from scaling import tracking
 
@@ -13,3 +14,7 @@ SERVER_PID = os.getpid()
 tracking.preload()
 # What is frozen is never visited by a child's collector, so its pages stay shared.
 gc.freeze()
+
+# A batch system sends SIGTERM to every process of a job: the server has to outlive its children,
+# which are killed when it goes, and write their checkpoints first. It ends with its launcher.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
