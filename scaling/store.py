@@ -146,8 +146,16 @@ class Store:
         claim.end("ended")
         return published
 
+    def refuse(self, claim: Claim, reason: str) -> None:
+        """Notes an attempt that lost its cell to another one before it had a result."""
+        note = {"run_id": claim.folder.name, "token": claim.token, "reason": reason}
+        refused = self.root / "refused"
+        refused.mkdir(exist_ok=True)
+        name = f"{claim.folder.name}.{claim.token:06d}.{claim.owner[:8]}.json"
+        write_atomic(refused / name, json.dumps(note, indent=1) + "\n")
+
     def refused(self) -> list[str]:
-        """Names of the results that came second."""
+        """Names of the results that came second, and of the attempts that lost their cell."""
         with contextlib.suppress(FileNotFoundError):
             return sorted(p.name for p in (self.root / "refused").iterdir() if p.name[0] != ".")
         return []

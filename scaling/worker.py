@@ -69,14 +69,15 @@ def run_cell(
             try:
                 with heart(claim):
                     return _tracked(store, claim, job, on_progress, train or run)
+            except ClaimLost as error:
+                store.refuse(claim, str(error))
+                return "busy"
             except BaseException:
                 # With a result the claim has ended already, and looking for it takes time.
                 claim.end("released")
                 raise
     except Interrupted:
         return "interrupted"
-    except ClaimLost:
-        return "busy"
 
 
 def _tracked(

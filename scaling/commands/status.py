@@ -89,7 +89,7 @@ def _print_sweep(found: dict[str, Any]) -> None:
 
 def _print_refused(found: dict[str, Any]) -> None:
     for name in found["refused"]:
-        print(f"a second result of a cell was refused: refused/{name}")
+        print(f"a second attempt at a cell was refused: refused/{name}")
 
 
 def _counts(counts: dict[str, int]) -> str:
