@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 DAEMONS = ("munged", "slurmctld", "slurmd", "slurmstepd", "sbatch", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2")
 
@@ -111,6 +113,13 @@ class Cluster:
                 daemon.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
+                daemon.wait()
+        for step in psutil.process_iter(["name"]):
+            # The step of an orphan waits for the word of a daemon that is gone.
+            with contextlib.suppress(psutil.Error):
+                ours = step.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                if ours and step.info["name"] == "slurmstepd":
+                    step.kill()
 
     def call(self, *command: str) -> str:
         done = subprocess.run(
