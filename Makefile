@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart sweep plots check test test-all bench clean
+.PHONY: help setup quickstart sweep plots check test test-all test-slurm bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ test: $(VENV)/.installed-dev ## the tests that take minutes together
 
 test-all: $(VENV)/.installed-dev ## every test, the slow ones too
 	$(BIN)/python -m pytest -n 2
+
+test-slurm: $(VENV)/.installed-dev ## the engine for Slurm, on a real one; root on Debian gets it installed
+	@command -v sbatch >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends munge slurm-wlm; } || \
+	  echo "Slurm is not installed, and cannot be by this user with apt-get"
+	$(BIN)/python -m pytest tests/test_slurm_cluster.py -rs
 
 bench: $(VENV)/.installed-dev ## speed against peers, as ratios measured in one run
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done

@@ -18,7 +18,7 @@ from scaling.checkpoint import CHECKPOINT, FORK
 from scaling.record import RunRecord
 from scaling.spec import RunSpec
 from scaling.text import Text
-from scaling.train import run
+from scaling.train import _trainer, run
 from scaling.watch import Interrupted, Progress, Watch
 from tests.factories import make_text, spec_for
 
@@ -232,3 +232,13 @@ def test_what_an_attempt_had_done_travels_with_its_error(
     assert spent.tokens_seen == 512 * 70
     assert spent.session.seconds > 0
     assert {point.tokens for point in spent.curve} == {512 * 64}
+
+
+def test_a_run_inside_a_slurm_job_is_one_process_all_the_same(
+    text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What Lightning would take for three processes that srun started, and refuse.
+    for name, value in {"NTASKS": "3", "JOB_NAME": "mine", "JOB_ID": "7", "PROCID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    trainer = _trainer(spec_for(text), 1)
+    assert (trainer.world_size, trainer.global_rank) == (1, 0)

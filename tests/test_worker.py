@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from scaling import claims, watch, worker
+from scaling.attempt import stoppable
 from scaling.checkpoint import CHECKPOINT
 from scaling.errors import describe_os_error
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
 from scaling.sweep import expand
-from scaling.watch import Progress
+from scaling.watch import Interrupted, Progress
 from scaling.worker import run_cell
 from tests.tiny_sweep import loader, write_tiny_sweep
 
@@ -51,6 +52,39 @@ def test_a_branch_takes_over_its_trunk_and_changes_no_result(tmp_path: Path) -> 
     assert from_scratch is not None
     assert from_scratch.provenance.forked_from is None
     assert from_scratch.result() == branch.result() | {"spec": from_scratch.result()["spec"]}
+
+
+def test_an_attempt_that_lost_its_cell_is_listed(tmp_path: Path) -> None:
+    store, (job, _) = planned(tmp_path)
+    claim = store.folder(job.run_id) / "claim.json"
+
+    def is_taken_over(progress: Progress) -> None:
+        if claim.exists():
+            claim.write_text(json.dumps(json.loads(claim.read_text()) | {"owner": "another"}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch, "PROGRESS_SECONDS", 0)
+        assert run_cell(store.root, job, on_progress=is_taken_over) == "busy"
+    assert store.record(job.run_id) is None
+    (name,) = store.refused()
+    assert name.startswith(f"{job.run_id}.000001.")
+    note = json.loads((store.root / "refused" / name).read_text())
+    assert "claim 1 was taken over" in note["reason"]
+
+
+def test_a_second_signal_does_not_cut_short_what_the_first_began() -> None:
+    reached = []
+
+    def told_twice() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            reached.append("the end of the cleaning up")
+
+    with pytest.raises(Interrupted, match="SIGUSR1"), stoppable():
+        told_twice()
+    assert reached
 
 
 def test_a_text_that_changed_since_the_plan_fails_the_cell(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -58,11 +59,11 @@ class Shift:
     """What became of a worker.
 
     Attributes:
-        end: nothing is `left` in the sweep, `others` train what is, or a signal `stopped` it.
+        end: the sweep is `finished`, `others` train what is left, or a signal `stopped` it.
         trained: some cell got further.
     """
 
-    end: Literal["left", "others", "stopped"]
+    end: Literal["finished", "others", "stopped"]
     trained: bool
 
 
@@ -85,7 +86,7 @@ class Worker:
     def __init__(self, root: Path, jobs: Path, *, devices: int, table: Sequence[Seat]) -> None:
         self._root, self._file, self._devices, self._table = root, jobs, devices, table
         self._content = b""
-        self._context = fork_server(table[0].threads)
+        self._context: ForkServerContext | None = None
         self._running: list[Running] = []
         self._trained = False
         self._queue = self._read()
@@ -105,7 +106,7 @@ class Worker:
             self._note(cell)
         return Shift(end=end, trained=self._trained)
 
-    def _loop(self, told: Told, idle_seconds: float) -> Literal["left", "others", "stopped"]:
+    def _loop(self, told: Told, idle_seconds: float) -> Literal["finished", "others", "stopped"]:
         busy_at = looked_at = -float("inf")
         while told.by is None:
             now = time.monotonic()
@@ -119,7 +120,7 @@ class Worker:
                 wait([cell.process.sentinel for cell in self._running], timeout=_LOOK_SECONDS)
             elif not self._queue.unfinished:
                 if not self._is_changed():
-                    return "left"
+                    return "finished"
                 self._queue, looked_at = self._read(), -float("inf")
             elif busy_at < 0:
                 busy_at = now
@@ -141,6 +142,8 @@ class Worker:
             if job is None:
                 break
             print(f"{job.run_id}: starts", flush=True)
+            # A worker that finds nothing to do need not have imported what training takes.
+            self._context = self._context or fork_server(self._table[0].threads)
             self._running.append(start(self._context, self._root, job, self._table[seat], seat))
             self._queue.here.add(job.run_id)
 
@@ -186,7 +189,7 @@ def serve(arguments: argparse.Namespace) -> Shift:
         )
         shift = worker.work(told)
     says = {
-        "left": "nothing is left to train",
+        "finished": "nothing is left to train",
         "others": "other workers train what is left",
         "stopped": f"stopped by {told.by.name if told.by else None}",
     }
