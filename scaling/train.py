@@ -149,6 +149,8 @@ def _quiet_lightning() -> Iterator[None]:
             # It advises to use more of the machine, which the launcher shares among runs.
             warnings.filterwarnings("ignore", ".*available but not used.*")
             warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            # On a login node it asks to be started by srun.
+            warnings.filterwarnings("ignore", ".*`srun` command is available.*")
             # It tests for a class that this version of torch is about to replace.
             warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
             yield

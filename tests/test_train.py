@@ -242,3 +242,12 @@ def test_a_run_inside_a_slurm_job_is_one_process_all_the_same(
         monkeypatch.setenv(f"SLURM_{name}", value)
     trainer = _trainer(spec_for(text), 1)
     assert (trainer.world_size, trainer.global_rank) == (1, 0)
+
+
+def test_a_run_on_a_login_node_of_slurm_warns_of_nothing(
+    tmp_path: Path, text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srun").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    record = train_run(spec_for(text, train_tokens=512 * 8), text, tmp_path / "run")
+    assert record.status == "done"
