@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from scaling.engines import slurm
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 # Trained for longer than it takes Slurm to notice what a test does to it.
-LONG = 2_500_096
+LONG = 5_000_192
 MIDDLING = 300_032
 
 
@@ -87,11 +87,11 @@ class Launched:
         return held
 
     def is_training(self) -> bool:
-        """Whether the first cell has taken steps, which its process reports a while later."""
-        if not self.claim():
+        """Whether the process of the first cell has worked for longer than its start takes."""
+        try:
+            return psutil.Process(self.claim()["pid"]).cpu_times().user > 2.5
+        except (KeyError, psutil.Error):
             return False
-        time.sleep(3)
-        return bool(self.claim())
 
     def ended_claims(self) -> list[str]:
         return sorted(path.name for path in (self.folder / "claims").glob("*.json"))
@@ -99,7 +99,7 @@ class Launched:
     def is_done(self) -> bool:
         return all(self.store.state(cell.run_id) == "done" for cell in self.sweep.cells)
 
-    def wait_until_done(self, seconds: float = 400) -> None:
+    def wait_until_done(self, seconds: float = 500) -> None:
         wait_for(self.is_done, seconds=seconds)
 
 
@@ -127,8 +127,16 @@ def test_a_sweep_gives_the_results_of_the_local_engine(cluster: Cluster, tmp_pat
 
 
 def test_a_task_is_requeued_before_its_time_is_up(cluster: Cluster, tmp_path: Path) -> None:
-    launched = Launched(cluster, tmp_path, train_tokens=LONG)
-    launched.run("--engine-option", "time=1", "--engine-option", "signal_delay_s=50")
+    (tmp_path / "short").mkdir()
+    short = Launched(cluster, tmp_path / "short", train_tokens=MIDDLING)
+    short.run(engine="local")
+    measured = short.store.record(short.run_id)
+    assert measured is not None
+    tokens_per_second = MIDDLING / measured.provenance.train_seconds
+    # Slurm warns 40 to 70 seconds after the start: it looks at its clock every half a minute.
+    tokens = 256 * round(80 * tokens_per_second / 256)
+    launched = Launched(cluster, tmp_path, train_tokens=tokens)
+    launched.run("--engine-option", "time=2", "--engine-option", "signal_delay_s=80")
     launched.wait_until_done()
     log = launched.log()
     assert re.search(r"stopped by SIGUSR1\njob \d+_0 is requeued", log)
