@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from scaling import accounting
 from scaling.jobs import Clock, Job, make_jobs
 from scaling.resolve import counts
 from scaling.store import ENDED, State, Store
