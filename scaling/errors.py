@@ -54,6 +54,20 @@ def user_message(error: BaseException) -> str | None:
     return None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a run ended because its memory did not suffice."""
+    import torch
+
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator of torch raises a plain RuntimeError.
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("can't allocate memory", "std::bad_alloc")
+    )
+
+
 def describe_os_error(error: OSError, path: Path | str | None = None) -> str:
     """An error of the operating system as path, cause and remedy."""
     place = Path(str(error.filename or path or "."))

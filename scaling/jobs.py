@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from scaling.record import Status
+from scaling.split import Split, Strategy
 from scaling.store import ENDED, State, Store
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Job:
         memory_bytes: estimated footprint of its training on each device.
         devices: processors or GPUs that the cell is trained on together.
         strategy: how its model is laid out over them.
+        micro_batch: sequences that a device takes through the model at a time; None for its
+            whole share of a batch.
         timeout_seconds: time after which the attempt ends as `timeout`.
         sweep, labels, project, wandb_mode: what W&B shows; see `scaling.tracking.make_logger`.
     """
@@ -44,12 +47,17 @@ class Job:
     own_seconds: float | None = None
     memory_bytes: int = 0
     devices: int = 1
-    strategy: Literal["ddp", "fsdp"] = "ddp"
+    strategy: Strategy = "ddp"
+    micro_batch: int | None = None
     timeout_seconds: float | None = None
     sweep: str = "cells"
     labels: Mapping[str, Any] = field(default_factory=dict)
     project: str | None = None
     wandb_mode: str | None = None
+
+    @property
+    def split(self) -> Split:
+        return Split(devices=self.devices, strategy=self.strategy, micro_batch=self.micro_batch)
 
     @property
     def own_flops(self) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from scaling.checkpoint import Session, label_checkpoint
 from scaling.evaluate.validation import validation_losses
@@ -19,6 +19,7 @@ from scaling.optim import adamw
 from scaling.record import CurvePoint
 from scaling.schedule import learning_rate
 from scaling.spec import RunSpec
+from scaling.steps import Steps
 from scaling.text import Text
 
 # Readings lie half an octave apart, at steps that do not depend on the horizon.
@@ -36,20 +37,6 @@ class Diverged(Exception):
     """The loss is not finite or beyond recovery; the message says at which step."""
 
 
-class Steps(IterableDataset[Batch]):
-    """The batches of one run from a given step on: a function of (seed, step) alone."""
-
-    def __init__(self, run: LitRun) -> None:
-        self.run = run
-
-    def __iter__(self) -> Iterator[Batch]:
-        run = self.run
-        rank, world_size = run.global_rank, run.trainer.world_size
-        for step in range(run.first_step, run.spec.total_steps):
-            batch = run.objective.training_batch(run.text, run.spec, step)
-            yield batch.shard(rank, world_size)
-
-
 class LitRun(pl.LightningModule):
     """Steps one model on one objective. Knows no architecture, corpus or logger.
 
@@ -59,8 +46,11 @@ class LitRun(pl.LightningModule):
         steps_done: optimizer steps so far, those of the checkpoint included.
         tokens_predicted: targets so far, over all devices.
         session: what earlier attempts have spent; goes into each checkpoint.
+        micro_batches: pieces that each device cuts its share of a batch into.
+        evaluation_rows: sequences that the model takes at a time when it is measured; None for
+            as many as are measured together.
+        lay_out: spreads the model over the devices; None where each has the whole of it.
         on_reading: is given each reading as (step, row of named values).
-        before_steps: is called before the first step of an attempt.
         after_step: is called with the number of finished steps, after any reading.
     """
 
@@ -73,11 +63,15 @@ class LitRun(pl.LightningModule):
         *,
         readings: Sequence[Batch],
         train_flops_per_token: float,
+        micro_batches: int = 1,
+        evaluation_rows: int | None = None,
     ) -> None:
         super().__init__()
         self.model, self.objective, self.spec, self.text = model, objective, spec, text
         self.readings = readings
         self.train_flops_per_token = train_flops_per_token
+        self.micro_batches, self.evaluation_rows = micro_batches, evaluation_rows
+        self.lay_out: Callable[[LanguageModel], object] | None = None
         self.first_step = 0
         self.curve: list[CurvePoint] = []
         self.readings_taken_over = 0
@@ -85,10 +79,18 @@ class LitRun(pl.LightningModule):
         self.tokens_predicted = 0
         self.session = Session()
         self.on_reading: OnReading | None = None
-        self.before_steps: Callable[[], None] | None = None
         self.after_step: Callable[[int], None] | None = None
         self._nats_since_reading: dict[str, Tensor] = {}
         self._targets_since_reading: dict[str, int] = {}
+        self._targets_of_step: dict[str, int] = {}
+        self._saved_rng_state: Tensor | None = None
+
+    def configure_model(self) -> None:
+        if self.lay_out is not None:
+            self.lay_out(self.model)
+
+    def on_fit_start(self) -> None:
+        self.readings = [batch.to(self.device) for batch in self.readings]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.objective.nll(self.model, batch)
@@ -96,23 +98,29 @@ class LitRun(pl.LightningModule):
             seen = self._nats_since_reading.get(term)
             nats = nats.detach().double()
             self._nats_since_reading[term] = nats if seen is None else seen + nats
-            self._targets_since_reading[term] = self._targets_since_reading.get(term, 0) + targets
-        self.tokens_predicted += batch.targets
-        # Counts are those of the whole step; DDP averages gradients, so each share is scaled up.
+            self._targets_of_step[term] = targets
+        # Counts are those of the whole step; Lightning divides by the number of micro-batches and
+        # averages over devices, so each piece is scaled up.
         loss = torch.stack([nats / max(targets, 1) for nats, targets in terms.values()]).sum()
-        return loss * self.trainer.world_size
-
-    def on_train_start(self) -> None:
-        if self.before_steps is not None:
-            self.before_steps()
+        return loss * (self.trainer.world_size * self.micro_batches)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if self._saved_rng_state is not None:
+            # Not before: what starts a run draws from the generator too.
+            torch.set_rng_state(self._saved_rng_state)
+            self._saved_rng_state = None
         rate = learning_rate(self.spec, self.global_step)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        step = self.steps_done = self.global_step
+        step = self.global_step
+        if step == self.steps_done:
+            return  # a micro-batch with more of the same step to come
+        self.steps_done = step
+        self.tokens_predicted += batch.targets
+        for term, targets in self._targets_of_step.items():
+            self._targets_since_reading[term] = self._targets_since_reading.get(term, 0) + targets
         self._check_finite(step)
         if is_reading_step(step):
             self._read(step)
@@ -168,6 +176,7 @@ class LitRun(pl.LightningModule):
                 for term, nats in self._nats_since_reading.items()
             },
             "targets_since_reading": self._targets_since_reading,
+            "rng_state": torch.get_rng_state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -183,6 +192,12 @@ class LitRun(pl.LightningModule):
             term: nats.to(self.device) * share for term, nats in saved["nats_since_reading"].items()
         }
         self._targets_since_reading = saved["targets_since_reading"]
+        self._saved_rng_state = saved.get("rng_state")
+        # Lightning counts micro-batches, and steps when the count is a multiple of those of now.
+        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+        shift = self.first_step * self.micro_batches - counted["ready"]
+        for name in counted:
+            counted[name] += shift
 
     def train_nats(self) -> dict[str, float]:
         """Mean training loss of each term since the last reading, in nats per target."""
@@ -198,7 +213,9 @@ class LitRun(pl.LightningModule):
         self._nats_since_reading, self._targets_since_reading = {}, {}
         validation = {
             term: loss.nats_per_target
-            for term, loss in validation_losses(self.model, self.objective, self.readings).items()
+            for term, loss in validation_losses(
+                self.model, self.objective, self.readings, micro_batch=self.evaluation_rows
+            ).items()
         }
         tokens = step * self.spec.batch_tokens
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]

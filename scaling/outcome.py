@@ -18,34 +18,64 @@ import torch
 from scaling import accounting, machine
 from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
-from scaling.evaluate.likelihood import bits_per_byte
+from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
 from scaling.evaluate.validation import validation_losses
 from scaling.lit import Diverged, LitRun
 from scaling.objectives import OBJECTIVES
 from scaling.record import CurvePoint, Provenance, RunRecord, Status, TermLoss
 from scaling.spec import RunSpec
+from scaling.split import ONE_DEVICE, Split
 
 
-def done_record(
-    lit: LitRun, *, session: Session, seconds_before_training: float, attempts: int
-) -> RunRecord:
-    """Evaluates a trained model on the fixed validation set.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """A trained model on the fixed validation set."""
+
+    losses: dict[str, TermLoss]
+    code: BitsPerByte
+    seconds: float
+
+
+def evaluate(lit: LitRun) -> Evaluation:
+    """Measures a trained model; devices that trained it together do so together.
 
     Args:
         lit: after `trainer.fit`.
-        session: origin, and training time of all attempts, this one included.
-        seconds_before_training: what this attempt spent on reading and building.
     """
     started = time.monotonic()
     spec, text, objective = lit.spec, lit.text, lit.objective
-    device = lit.device
     n_sequences = max(1, spec.eval_tokens // spec.seq_len)
-    batches = [b.to(device) for b in objective.validation_batches(text, spec, n_sequences)]
+    batches = [
+        batch.to(lit.device) for batch in objective.validation_batches(text, spec, n_sequences)
+    ]
     # In float32 whatever the training precision, as the readings along the curve.
-    losses = validation_losses(lit.model, objective, batches, unigram_nats=text.unigram_nats)
-    code = bits_per_byte(lit.model, text, spec, device=device)
+    rows = lit.evaluation_rows
+    losses = validation_losses(
+        lit.model, objective, batches, unigram_nats=text.unigram_nats, micro_batch=rows
+    )
+    code = bits_per_byte(lit.model, text, spec, device=lit.device, micro_batch=rows)
     if not all(map(math.isfinite, (code.value, *(x.nats_per_target for x in losses.values())))):
         raise Diverged("the loss of the trained model on the validation set is not finite")
+    return Evaluation(losses=losses, code=code, seconds=time.monotonic() - started)
+
+
+def done_record(
+    lit: LitRun,
+    found: Evaluation,
+    *,
+    split: Split,
+    session: Session,
+    seconds_before_training: float,
+    attempts: int,
+) -> RunRecord:
+    """The record of a run that reached its horizon.
+
+    Args:
+        session: origin, and training time of all attempts, this one included.
+        seconds_before_training: what this attempt spent on reading and building.
+    """
+    spec, text, objective = lit.spec, lit.text, lit.objective
+    losses, code = found.losses, found.code
     count_unique = unique_pair_tokens if objective.uses_pairs else unique_text_tokens
     return RunRecord(
         run_id=spec.run_id,
@@ -69,9 +99,10 @@ def done_record(
         provenance=_provenance(
             spec,
             session,
-            wall_seconds=(seconds_before_training + session.seconds + time.monotonic() - started),
+            wall_seconds=seconds_before_training + session.seconds + found.seconds,
             steps=spec.total_steps,
-            device=device,
+            device=lit.device,
+            split=split,
             attempts=attempts,
         ),
         missing=_missing_errors(losses),
@@ -96,7 +127,13 @@ class Spent:
 
 
 def ended_record(
-    spec: RunSpec, status: Status, reason: str, *, spent: Spent | None = None, attempts: int = 1
+    spec: RunSpec,
+    status: Status,
+    reason: str,
+    *,
+    spent: Spent | None = None,
+    split: Split = ONE_DEVICE,
+    attempts: int = 1,
 ) -> RunRecord:
     """The record of a run that did not reach its horizon: no loss, and the reason why.
 
@@ -126,6 +163,7 @@ def ended_record(
             wall_seconds=session.seconds,
             steps=tokens_seen // spec.batch_tokens,
             device=spent.device if spent else None,
+            split=split,
             attempts=attempts,
         ),
         missing={"losses": why, "bits_per_byte": why, "tokens_unique": why},
@@ -155,6 +193,7 @@ def _provenance(
     wall_seconds: float,
     steps: int,
     device: torch.device | None,
+    split: Split,
     attempts: int,
 ) -> Provenance:
     own_tokens = max(0, steps - session.origin_step) * spec.batch_tokens
@@ -165,6 +204,9 @@ def _provenance(
         forked_from=session.forked_from,
         attempts=attempts,
         device=_device_name(device),
+        devices=split.devices,
+        strategy=split.strategy if split.devices > 1 else None,
+        micro_batch=split.micro_batch,
         versions=_versions(),
         git_commit=_git_commit(),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -81,6 +81,10 @@ class Provenance:
         spent_flops: FLOPs of the steps that this cell ran itself; the part of the trunk
             that it took over is not in it.
         forked_from: run id of the cell whose trunk checkpoint this one started from.
+        devices: how many of `device` the last attempt ran on; their share of the model is told by
+            `strategy`, null for a single one.
+        micro_batch: the most sequences that a device took through the model at a time; null for
+            its whole share of a batch.
     """
 
     wall_seconds: float
@@ -92,6 +96,9 @@ class Provenance:
     versions: dict[str, str]
     git_commit: str | None
     finished_at: str
+    devices: int = 1
+    strategy: str | None = None
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

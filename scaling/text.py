@@ -60,6 +60,27 @@ class TokenStream:
     def n_documents(self) -> int:
         return len(self.document_starts) - 1
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process as the names of its files, where it is mapped from files."""
+        return _stream, (_packed(self.ids), _packed(self.document_starts), self.name)
+
+
+def _packed(array: np.ndarray) -> Any:
+    base = array.base
+    if isinstance(base, np.memmap) and base.filename and base.shape == array.shape:
+        return str(base.filename), base.dtype.str
+    return array
+
+
+def _stream(ids: Any, document_starts: Any, name: str) -> TokenStream:
+    arrays = [a if isinstance(a, np.ndarray) else _view(*a) for a in (ids, document_starts)]
+    return TokenStream(ids=arrays[0], document_starts=arrays[1], name=name)
+
+
+def _view(path: Path | str, dtype: str) -> np.ndarray:
+    # A plain array over the map: numpy's own class makes each small read several times dearer.
+    return np.asarray(np.memmap(path, dtype, mode="r"))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Text:
@@ -205,8 +226,7 @@ def _mapped(path: Path, cache: Path, dtype: str, sha256: str) -> np.ndarray:
         raise ValueError(f"{path.name} is not what the header says")
     if dtype not in _DTYPES:
         raise ValueError(f"{dtype} is no type of token ids")
-    # A plain array over the map: numpy's own class makes each small read several times dearer.
-    return np.asarray(np.memmap(path, dtype, mode="r"))
+    return _view(path, dtype)
 
 
 def _unigram_nats(counts: np.ndarray) -> np.ndarray:

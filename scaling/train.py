@@ -12,25 +12,30 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.strategies import Strategy
 from safetensors.torch import save_file
 
 from scaling.accounting import train_flops_per_token
-from scaling.checkpoint import best_start
+from scaling.checkpoint import Session, best_start
 from scaling.files import written_atomically
 from scaling.lit import Diverged, LitRun
 from scaling.models import build_model
 from scaling.objectives import OBJECTIVES
-from scaling.outcome import done_record, ended_record
+from scaling.outcome import done_record, ended_record, evaluate
+from scaling.ranks import together
 from scaling.record import RunRecord
 from scaling.run_log import RunLogger, row_writer
 from scaling.spec import RunSpec
+from scaling.split import ONE_DEVICE, Split
+from scaling.strategies import accelerator, make_strategy, shard_model, whole_state
 from scaling.text import Text
-from scaling.watch import Progress, Watch
+from scaling.watch import Interrupted, Progress, Watch
 
 # Readings along the curve use this share of the validation set.
 _READING_SHARE = 8
@@ -47,7 +52,7 @@ def run(
     on_progress: Callable[[Progress], None] | None = None,
     check_fence: Callable[[], None] = lambda: None,
     attempts: int = 1,
-    devices: int | str = "auto",
+    split: Split = ONE_DEVICE,
 ) -> RunRecord:
     """Trains `spec` to its horizon, evaluates it and returns the record, unpublished.
 
@@ -59,51 +64,105 @@ def run(
         fork: trunk checkpoint of a shorter run of the same trunk, to start from.
         check_fence: called before each write; raises if the run was given to someone else.
         attempts: how often this run was started, for the record.
+        split: over how many devices, and in which pieces; the result is the same.
     Raises:
         Interrupted: SIGTERM or SIGUSR1 arrived; a checkpoint was written.
-        ValueError: the text is not the one that the spec names.
+        RankDied: another process of the run was lost; the last checkpoint is there.
+        ValueError: the text is not the one that the spec names, or the split is impossible.
     """
     _check_text(spec, text)
+    split.check(spec)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    torch.manual_seed(spec.seed)
-    model = build_model(spec)
-    objective = OBJECTIVES[spec.objective]
-    n_sequences = max(1, spec.eval_tokens // spec.seq_len)
-    lit = LitRun(
-        model,
-        objective,
-        spec,
-        text,
-        readings=objective.validation_batches(text, spec, max(1, n_sequences // _READING_SHARE)),
-        train_flops_per_token=train_flops_per_token(spec),
-    )
     start, session = best_start(folder, fork, spec)
+    part = Part(spec=spec, text=text, folder=folder, split=split, start=start, session=session)
+    lit = _build(part)
     watch = Watch(lit, folder, session, check_fence, on_progress)
-    lit.before_steps, lit.after_step = watch.listen, watch.after_step
     if logger is not None:
         lit.on_reading = row_writer(
             logger, lit, with_trunk=start is not None and start == fork, speed=watch.speed
         )
     try:
-        with watch.signals(), _quiet_lightning():
-            _trainer(spec, devices).fit(lit, ckpt_path=start, weights_only=True)
-        check_fence()
+        with together(split.devices, _train_beside, part, quiet=(Interrupted, Diverged)):
+            _fit(part, 0, lit, watch)
+            session = watch.session_now()
+            check_fence()
+            found, weights = evaluate(lit), _whole_weights(lit.model)
         record = done_record(
             lit,
-            session=watch.session_now(),
+            found,
+            split=split,
+            session=session,
             seconds_before_training=watch.started - started,
             attempts=attempts,
         )
     except Diverged as error:
-        return ended_record(spec, "diverged", str(error), spent=watch.spent(), attempts=attempts)
+        return ended_record(
+            spec, "diverged", str(error), spent=watch.spent(), split=split, attempts=attempts
+        )
     except Exception as error:
         # For the record of an attempt that timed out or failed.
         error.spent = watch.spent()  # type: ignore[attr-defined]
         raise
     check_fence()
-    _write_weights(model, folder / "weights.safetensors")
+    with written_atomically(folder / "weights.safetensors") as partial:
+        save_file(weights, partial)
     return record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What every process of a run is told.
+
+    Attributes:
+        start: the checkpoint to go on from; rank 0 alone chooses it.
+    """
+
+    spec: RunSpec
+    text: Text
+    folder: Path
+    split: Split
+    start: Path | None
+    session: Session
+
+
+def _train_beside(rank: int, part: Part) -> None:
+    """What the processes beside rank 0 do: the same, and rank 0 alone speaks and writes."""
+    lit = _build(part)
+    _fit(part, rank, lit, Watch(lit, part.folder, part.session, lambda: None, None))
+    evaluate(lit)
+    _whole_weights(lit.model)
+
+
+def _build(part: Part) -> LitRun:
+    spec, split = part.spec, part.split
+    objective = OBJECTIVES[spec.objective]
+    torch.manual_seed(spec.seed)
+    n_sequences = max(1, spec.eval_tokens // spec.seq_len)
+    lit = LitRun(
+        build_model(spec),
+        objective,
+        spec,
+        part.text,
+        readings=objective.validation_batches(
+            part.text, spec, max(1, n_sequences // _READING_SHARE)
+        ),
+        train_flops_per_token=train_flops_per_token(spec),
+        micro_batches=split.micro_batches(spec),
+        evaluation_rows=split.micro_batch,
+    )
+    if split.devices > 1 and split.strategy == "fsdp":
+        lit.lay_out = shard_model
+    return lit
+
+
+def _fit(part: Part, rank: int, lit: LitRun, watch: Watch) -> None:
+    lit.after_step = watch.after_step
+    trainer = _trainer(part.spec, part.split, make_strategy(part.split, rank, lit))
+    # It would take SIGTERM for itself; `watch` has it.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    with watch.signals(), _quiet_lightning():
+        trainer.fit(lit, ckpt_path=part.start, weights_only=True)
 
 
 def _check_text(spec: RunSpec, text: Text) -> None:
@@ -118,14 +177,16 @@ def _check_text(spec: RunSpec, text: Text) -> None:
             )
 
 
-def _trainer(spec: RunSpec, devices: int | str) -> pl.Trainer:
+def _trainer(spec: RunSpec, split: Split, strategy: Strategy | str) -> pl.Trainer:
     return pl.Trainer(
-        accelerator="auto",
-        devices=devices,
+        accelerator=accelerator(split),
+        devices=split.devices,
+        strategy=strategy,
         # In a Slurm job Lightning would expect to be started by srun, once per device, and would
-        # take SIGUSR1 for itself. A run is one process here, and the engines see to the rest.
-        plugins=[LightningEnvironment()],
+        # take SIGUSR1 for itself. A run has processes of its own, and the engines see to the rest.
+        plugins=[LightningEnvironment()] if isinstance(strategy, str) else [],
         precision=_LIGHTNING_PRECISION[spec.precision],  # type: ignore[arg-type]
+        accumulate_grad_batches=split.micro_batches(spec),
         max_steps=spec.total_steps,
         max_epochs=-1,
         gradient_clip_val=spec.gradient_clip,
@@ -158,12 +219,12 @@ def _quiet_lightning() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _write_weights(model: torch.nn.Module, path: Path) -> None:
+def _whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights on the CPU; on several devices all of them call it, and rank 0 gets them."""
     # A tied head shares its tensor with the embedding; the file holds it once.
     tensors, seen = {}, set()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in whole_state(model).items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().cpu().contiguous()
-    with written_atomically(path) as partial:
-        save_file(tensors, partial)
+    return tensors

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import torch
+import torch.distributed as dist
+
 from scaling.checkpoint import CHECKPOINT, FORK, Session, save_checkpoint
 from scaling.lit import LitRun
 from scaling.outcome import Spent
 
 CHECKPOINT_SECONDS = 60.0
 PROGRESS_SECONDS = 0.5
-_AGREEMENT_STEPS = 10
+# How far apart devices ask rank 0 whether to go on; a signal waits that long.
+MEETING_SECONDS = 1.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -36,8 +40,21 @@ class Progress:
     losses: dict[str, float]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orders:
+    """What is done after a step, on all devices of a run alike."""
+
+    stop: bool
+    save: bool
+    report: bool
+
+
 class Watch:
-    """Looks at a clock and at signals after each step: checkpoints, forks, progress."""
+    """Looks at a clock and at signals after each step: checkpoints, forks, progress.
+
+    Where several devices train a run, what it wants on rank 0 is done on all of them: each of
+    these takes all devices at the same step, and their clocks and signals differ.
+    """
 
     def __init__(
         self,
@@ -52,6 +69,9 @@ class Watch:
         self._interrupted = False
         self.started = self._last_checkpoint = self._last_progress = time.monotonic()
         self._last_step: int | None = None
+        self._next_meeting: int | None = None
+        self._met_step: int | None = None
+        self._met_seconds = 0.0
         self._tokens_per_second = 0.0
 
     def after_step(self, step: int) -> None:
@@ -59,28 +79,44 @@ class Watch:
         now = time.monotonic()
         if step == spec.fork_step:
             self._save(FORK)
-        if self._agreed(self._interrupted, step):
+        orders = self._orders(step, now)
+        if orders.stop:
             self._save(CHECKPOINT)
             raise Interrupted(f"stopped by a signal after {step} of {spec.total_steps} steps")
-        is_due = now - self._last_checkpoint > CHECKPOINT_SECONDS
-        if self._agreed(is_due, step) and step < spec.total_steps:
+        if orders.save and step < spec.total_steps:
             self._save(CHECKPOINT)
             self._last_checkpoint = time.monotonic()
-        if now - self._last_progress > PROGRESS_SECONDS:
+        if orders.report:
             self._report(step, now)
+
+    def _orders(self, step: int, now: float) -> Orders:
+        wanted = Orders(
+            stop=self._interrupted,
+            save=now - self._last_checkpoint > CHECKPOINT_SECONDS,
+            report=now - self._last_progress > PROGRESS_SECONDS,
+        )
+        return wanted if not dist.is_initialized() else self._agreed(wanted, step, now)
+
+    def _agreed(self, wanted: Orders, step: int, now: float) -> Orders:
+        """What rank 0 wants, at steps that it sets about a second apart."""
+        total = self._lit.spec.total_steps
+        if self._next_meeting is not None and step < min(self._next_meeting, total):
+            return Orders(stop=False, save=False, report=False)
+        steps_per_second = 0.0
+        if self._met_step is not None and now > self._met_seconds:
+            steps_per_second = (step - self._met_step) / (now - self._met_seconds)
+        self._met_step, self._met_seconds = step, now
+        pause = max(1, round(steps_per_second * MEETING_SECONDS))
+        said = torch.tensor(
+            [wanted.stop, wanted.save, wanted.report, step + pause], device=self._lit.device
+        )
+        dist.broadcast(said, src=0)
+        stop, save, report, self._next_meeting = said.tolist()
+        return Orders(stop=bool(stop), save=bool(save), report=bool(report))
 
     def speed(self) -> float:
         """Tokens per second between the last two reports; 0 before there were two."""
         return self._tokens_per_second
-
-    def _agreed(self, wanted: bool, step: int) -> bool:
-        """Writing takes all devices at the same step: they ask each other every few steps."""
-        trainer = self._lit.trainer
-        if trainer.world_size == 1:
-            return wanted
-        if step % _AGREEMENT_STEPS:
-            return False
-        return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
 
     def spent(self) -> Spent:
         lit = self._lit
@@ -98,24 +134,20 @@ class Watch:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """SIGTERM and SIGUSR1 stop the run at the end of the step."""
+        """Until the block ends the clock runs, and SIGTERM and SIGUSR1 stop the run at a step."""
+        self.started = self._last_checkpoint = self._last_progress = time.monotonic()
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
-        self.listen()
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._interrupt)
         try:
             yield
         finally:
             for number, handler in before.items():
                 # A second word must not cut short what the first one began.
                 signal.signal(number, signal.SIG_IGN if self._interrupted else handler)
-
-    def listen(self) -> None:
-        """Takes the signals; again before the first step, since Lightning takes SIGTERM too."""
-        if threading.current_thread() is threading.main_thread():
-            for number in _STOP_SIGNALS:
-                signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._interrupted = True
@@ -131,12 +163,13 @@ class Watch:
             steps = step - self._last_step
             self._tokens_per_second = steps * spec.batch_tokens / (now - self._last_progress)
         self._last_step, self._last_progress = step, now
+        losses = self._lit.train_nats()
         if self._on_progress is not None:
             self._on_progress(
                 Progress(
                     tokens=step * spec.batch_tokens,
                     train_tokens=spec.train_tokens,
                     tokens_per_second=self._tokens_per_second,
-                    losses=self._lit.train_nats(),
+                    losses=losses,
                 )
             )

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError
 
@@ -23,14 +22,16 @@ from scaling.attempt import alarm_after, heart, stoppable
 from scaling.cell_files import CHECKPOINT, FORK
 from scaling.checkpoint import furthest_fork
 from scaling.claims import Claim, ClaimLost
-from scaling.errors import BLOCKING_ERRNOS
+from scaling.errors import BLOCKING_ERRNOS, is_out_of_memory
 from scaling.files import write_atomic
 from scaling.jobs import Job, Outcome
 from scaling.outcome import ended_record
+from scaling.ranks import RankDied
 from scaling.record import RunRecord, Status
 from scaling.redact import redact
 from scaling.run_log import RunLogger
 from scaling.spec import RunSpec
+from scaling.split import read_micro_batch
 from scaling.store import Store
 from scaling.text import Text, load_text
 from scaling.tracking import make_logger
@@ -56,7 +57,7 @@ def run_cell(
         train: instead of `scaling.train.run`.
     Returns:
         The status of the record; `interrupted` when a signal stopped it and the cell is pending
-        again; `busy` when it has ended or another worker has it.
+        again, or one of its processes was lost; `busy` when it has ended or another worker has it.
     Raises:
         OSError: no cell could be trained here: the disk is full, or may not be written.
     """
@@ -72,6 +73,9 @@ def run_cell(
             except ClaimLost as error:
                 store.refuse(claim, str(error))
                 return "busy"
+            except RankDied as error:
+                claims.record_death(claim.folder, os.getpid(), str(error))
+                return "interrupted"
             except BaseException:
                 # With a result the claim has ended already, and looking for it takes time.
                 claim.end("released")
@@ -97,7 +101,7 @@ def _tracked(
     with tracker or contextlib.nullcontext():
         try:
             record = _train(spec, store, claim, job, tracker, on_progress, train)
-        except (Interrupted, ClaimLost) as error:
+        except (Interrupted, ClaimLost, RankDied) as error:
             if tracker is not None:
                 tracker.abort("interrupted", str(error))
             raise
@@ -120,9 +124,11 @@ def _train(
 ) -> RunRecord:
     """The record of the run, or of how it failed."""
 
+    split = job.split.within(read_micro_batch(claim.folder), spec)
+
     def ended(status: Status, reason: str, error: BaseException | None = None) -> RunRecord:
         spent = getattr(error, "spent", None)
-        return ended_record(spec, status, reason, spent=spent, attempts=claim.token)
+        return ended_record(spec, status, reason, spent=spent, split=split, attempts=claim.token)
 
     died, lost = _deaths_without_progress(claim.folder), claims.losses(claim.folder)
     if len(died) >= MAX_DEATHS:
@@ -140,6 +146,7 @@ def _train(
                 on_progress=on_progress,
                 check_fence=claim.check,
                 attempts=claim.token,
+                split=split,
             )
         except (Interrupted, SIGTERMException, KeyboardInterrupt) as error:
             if alarm.rang:
@@ -150,14 +157,14 @@ def _train(
                     error,
                 )
             raise Interrupted(str(error)) from error
-        except ClaimLost:
+        except (ClaimLost, RankDied):
             raise
         except Exception as error:
             if _is_blocking(error, claim.folder):
                 raise
             claim.check()
             write_atomic(claim.folder / "traceback.txt", redact(traceback.format_exc()))
-            status: Status = "out_of_memory" if _is_out_of_memory(error) else "failed"
+            status: Status = "out_of_memory" if is_out_of_memory(error) else "failed"
             line = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
             return ended(status, line, error)
 
@@ -189,21 +196,12 @@ def _fork(store: Store, shorter: Sequence[str], spec: RunSpec) -> Path | None:
     return furthest_fork((store.folder(run_id) / FORK for run_id in shorter), spec)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    # The CPU allocator of torch raises a plain RuntimeError.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
-
-
 def _is_blocking(error: Exception, folder: Path) -> bool:
     """Whether the next cell would fail in the same way, through no fault of its own."""
     if isinstance(error, OSError):
         return error.errno in BLOCKING_ERRNOS
     # torch and safetensors turn a full disk into errors of their own.
-    if isinstance(error, RuntimeError | SafetensorError) and not _is_out_of_memory(error):
+    if isinstance(error, RuntimeError | SafetensorError) and not is_out_of_memory(error):
         is_full = any(word in str(error).lower() for word in _FULL_DISK)
         if is_full or shutil.disk_usage(folder).free < _LITTLE_SPACE_BYTES:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))

@@ -160,9 +160,3 @@ def test_shards_sum_to_the_whole(name: str, text: Text) -> None:
             float(nats), rel=1e-5
         )
         assert all(share[term][1] == count for share in shares)
-
-
-def test_a_step_that_devices_cannot_share_is_refused(text: Text) -> None:
-    batch = OBJECTIVES["clm"].training_batch(text, spec_for(text), 0)
-    with pytest.raises(ValueError, match="16 sequences per step cannot be shared by 3 devices"):
-        batch.shard(0, 3)

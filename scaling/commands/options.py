@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.engines import ENGINES
+from scaling.split import Strategy
 
 if TYPE_CHECKING:
     from scaling.resolve import TextLoader
@@ -61,6 +63,34 @@ def wandb_option(command: Command) -> Command:
         type=click.Choice(WANDB_MODES),
         help="Where W&B writes.  [default: WANDB_MODE, else offline]",
     )(command)
+
+
+def split_options(command: Command) -> Command:
+    """--devices, --strategy and --micro-batch; none of them changes a result."""
+    for option in (
+        click.option(
+            "--micro-batch",
+            type=click.IntRange(min=1),
+            help="Sequences that a device takes at a time, to save memory; gradients add up to "
+            "those of the whole batch.  [default: its whole share]",
+        ),
+        click.option(
+            "--strategy",
+            type=click.Choice(typing.get_args(Strategy)),
+            default="ddp",
+            show_default=True,
+            help="Keep the whole model on each device (ddp) or a share of it (fsdp).",
+        ),
+        click.option(
+            "--devices",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="GPUs, or processes, that each cell is trained on together.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def engine_options(command: Command) -> Command:

@@ -14,6 +14,7 @@ from scaling.commands.options import (
     engine_options,
     open_sweep,
     parse_engine_options,
+    split_options,
     sweep_options,
     wandb_option,
 )
@@ -21,6 +22,7 @@ from scaling.commands.options import (
 if TYPE_CHECKING:
     from scaling.calibration import Speed
     from scaling.jobs import Job
+    from scaling.split import Split, Strategy
     from scaling.store import Store
     from scaling.sweep import Sweep
 
@@ -30,6 +32,7 @@ _INTERRUPTED = 130
 
 @click.command(epilog="Example: scaling run quickstart --set 'seed=[0, 1]' --workers 2")
 @sweep_options
+@split_options
 @click.option("--timeout-minutes", type=click.FloatRange(min=0), help="End a cell after this time.")
 @wandb_option
 @engine_options
@@ -39,6 +42,9 @@ def run(
     settings: tuple[str, ...],
     name: str | None,
     workers: int | None,
+    devices: int,
+    strategy: Strategy,
+    micro_batch: int | None,
     timeout_minutes: float | None,
     wandb_mode: str | None,
     engine: str,
@@ -51,6 +57,7 @@ def run(
     """
     from scaling.engines import load_engine, prepare_engine
     from scaling.jobs import make_jobs
+    from scaling.split import Split, check_devices
     from scaling.store import Store
 
     options = parse_engine_options(settings_of_engine)
@@ -58,6 +65,10 @@ def run(
     if not _seems_done(store, sweep, name):
         prepare_engine(engine, workers)
     expanded = open_sweep(store, sweep, settings, name)
+    split = Split(devices=devices, strategy=strategy, micro_batch=micro_batch)
+    _check_split(store, expanded, split)
+    if engine == "local":
+        check_devices(split)
     store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
     for cell in expanded.cells:
         store.add(cell.spec)
@@ -68,6 +79,9 @@ def run(
     jobs = make_jobs(
         expanded.cells,
         clock=_clock(store, expanded, workers),
+        devices=devices,
+        strategy=strategy,
+        micro_batch=micro_batch,
         timeout_seconds=timeout_minutes and timeout_minutes * 60,
         sweep=expanded.name,
         project=expanded.project,
@@ -97,6 +111,16 @@ def _clock(store: Store, sweep: Sweep, workers: int | None) -> Speed | None:
     from scaling.engines.local import default_workers
 
     return cached(store, [cell.spec for cell in sweep.cells], workers or default_workers())
+
+
+def _check_split(store: Store, sweep: Sweep, split: Split) -> None:
+    """Raises SplitError, before anything starts, for the first cell that cannot be cut so."""
+    from scaling.store import ENDED
+
+    states = store.states(cell.run_id for cell in sweep.cells)
+    for cell in sweep.cells:
+        if states[cell.run_id] not in ENDED:
+            split.check(cell.spec)
 
 
 def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., None]) -> None:

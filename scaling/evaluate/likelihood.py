@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from scaling.batches import validation_windows
+from scaling.evaluate.together import each_once, pieces_of
 from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import LanguageModel
 from scaling.objectives import OBJECTIVES
@@ -43,22 +44,42 @@ class BitsPerByte:
 
 @torch.no_grad()
 def bits_per_byte(
-    model: LanguageModel, text: Text, spec: RunSpec, *, device: torch.device
+    model: LanguageModel,
+    text: Text,
+    spec: RunSpec,
+    *,
+    device: torch.device,
+    micro_batch: int | None = None,
 ) -> BitsPerByte:
-    """Measures `model` on the windows of the validation set, `spec.eval_tokens` positions."""
+    """Measures `model` on the windows of the validation set, `spec.eval_tokens` positions.
+
+    Args:
+        micro_batch: sequences that the model takes at a time; None for as many as are measured
+            together. Devices that train together share the windows out.
+    """
     n_sequences = max(1, spec.eval_tokens // spec.seq_len)
     ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
     bytes_B = text.tokenizer.bytes_per_id[ids_BT].sum(axis=1)
     predicts_next = OBJECTIVES[spec.objective].predicts_next
-    measure = _causal_nats if predicts_next else _any_order_nats
+    piece_nats = _causal_nats if predicts_next else _any_order_nats
+    blocks = [
+        _Block(ids_BT=ids_BT[first : first + _ROWS], first=first, n_sequences=len(ids_BT))
+        for first in range(0, len(ids_BT), _ROWS)
+    ]
+    pieces = pieces_of([len(block.ids_BT) for block in blocks], micro_batch)
+
+    def measure(index: int) -> list[float]:
+        block, first, end = pieces[index]
+        return [piece_nats(model, blocks[block], slice(first, end), device)]
+
     model.eval()
-    pieces = []
-    for first in range(0, len(ids_BT), _ROWS):
-        rows = slice(first, first + _ROWS)
-        nats = measure(model, ids_BT[rows], first, len(ids_BT), device)
-        pieces.append((nats, float(bytes_B[rows].sum())))
+    rows = each_once(len(pieces), measure, device)
     model.train()
-    nats_per_byte, error, _ = ratio_of_sums(pieces)
+    nats = [0.0] * len(blocks)
+    for (block, _, _), (value,) in zip(pieces, rows, strict=True):
+        nats[block] += value
+    n_bytes = [float(bytes_B[block.first : block.first + _ROWS].sum()) for block in blocks]
+    nats_per_byte, error, _ = ratio_of_sums(list(zip(nats, n_bytes, strict=True)))
     return BitsPerByte(
         value=nats_per_byte / math.log(2),
         kind="exact" if predicts_next else "upper_bound",
@@ -66,43 +87,57 @@ def bits_per_byte(
     )
 
 
-def _causal_nats(
-    model: LanguageModel, ids_BT: np.ndarray, first: int, n_sequences: int, device: torch.device
-) -> float:
-    batch = causal_batch(ids_BT, ids_BT.shape[1] - 1, step_rng(0, first)).to(device)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Block:
+    """Windows that share their draws of masks, however many are measured at a time.
+
+    Attributes:
+        first: place of the first one among all `n_sequences` windows.
+    """
+
+    ids_BT: np.ndarray
+    first: int
+    n_sequences: int
+
+
+def _causal_nats(model: LanguageModel, block: _Block, rows: slice, device: torch.device) -> float:
+    ids_BT = block.ids_BT[rows]
+    batch = causal_batch(ids_BT, ids_BT.shape[1] - 1, step_rng(0, block.first)).to(device)
     return float(token_nats(model, model(batch.input_ids_BT), batch))
 
 
 def _any_order_nats(
-    model: LanguageModel, ids_BT: np.ndarray, first: int, n_sequences: int, device: torch.device
+    model: LanguageModel, block: _Block, rows: slice, device: torch.device
 ) -> float:
     """An unbiased estimate of the any-order bound, summed over rows.
 
     The share of masked tokens is stratified over the validation set: each row takes one of
     `n_sequences` equal slices of (0, 1], in an order that spreads them over the text.
     """
-    rng = step_rng(1, first)
-    masked_BT = ids_BT.copy()
-    index, weights = [], []
-    for row, ids_T in enumerate(ids_BT):
+    rng = step_rng(1, block.first)
+    masked_BT = block.ids_BT.copy()
+    T = masked_BT.shape[1]
+    index, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for row, ids_T in enumerate(block.ids_BT):
         candidates_T = is_text(ids_T)
         n = int(candidates_T.sum())
         if n == 0:
             continue
-        share = (spread(first + row, n_sequences) + rng.random()) / n_sequences
+        share = (spread(block.first + row, block.n_sequences) + rng.random()) / block.n_sequences
         k = min(n, 1 + int(n * share))
         positions_1K, _ = choose_positions(candidates_T[None], k, rng)
         masked_BT[row, positions_1K[0]] = MASK_ID
-        index.append(positions_1K[0] + row * len(ids_T))
-        weights.append(np.full(k, n / k, dtype=np.float32))
-    if not index:
-        return 0.0
+        if rows.start <= row < rows.stop:
+            index.append(positions_1K[0] + (row - rows.start) * T)
+            weights.append(np.full(k, n / k, dtype=np.float32))
     index_M = torch.from_numpy(np.concatenate(index)).to(device)
-    target_ids_M = torch.from_numpy(ids_BT.reshape(-1)).to(device)[index_M]
-    hidden_BTE = model(torch.from_numpy(masked_BT).to(device))
+    weights_M = torch.from_numpy(np.concatenate(weights)).to(device)
+    target_ids_M = torch.from_numpy(block.ids_BT[rows].reshape(-1)).to(device)[index_M]
+    # Also where no row has text: a sharded model is gathered by all devices together.
+    hidden_BTE = model(torch.from_numpy(masked_BT[rows]).to(device))
     hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, index_M)
     nats_M = F.cross_entropy(model.logits(hidden_ME).float(), target_ids_M, reduction="none")
-    return float(nats_M @ torch.from_numpy(np.concatenate(weights)).to(device))
+    return float(nats_M @ weights_M)
 
 
 def spread(index: int, count: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from scaling.evaluate.together import each_once, pieces_of
 from scaling.models import LanguageModel
 from scaling.objectives import Batch, Objective
 from scaling.objectives.objective import NO_TARGET
@@ -21,25 +22,37 @@ def validation_losses(
     batches: Sequence[Batch],
     *,
     unigram_nats: np.ndarray | None = None,
+    micro_batch: int | None = None,
 ) -> dict[str, TermLoss]:
-    """Mean loss of each term over all targets of `batches`.
+    """Mean loss of each term over all targets of `batches`; devices share the batches out.
 
     Args:
         batches: as from `objective.validation_batches`, on the model's device.
         unigram_nats: code length of each id under the training text's unigram frequencies,
             shape [V]; where given, the same targets are also measured with it.
+        micro_batch: sequences that the model takes at a time; None for a batch.
     Returns:
         term -> its loss. The standard error is that of a ratio of sums over batches.
     """
-    sums: dict[str, list[tuple[float, int]]] = {}
+    pieces = pieces_of([len(batch.input_ids_BT) for batch in batches], micro_batch)
+    terms: list[str] = []
+
+    def measure(index: int) -> list[float]:
+        batch, first, end = pieces[index]
+        found = objective.nll(model, batches[batch].rows(first, end))
+        terms[:] = found
+        return [float(number) for nats, targets in found.values() for number in (nats, targets)]
+
     model.eval()
-    for batch in batches:
-        for term, (nats, targets) in objective.nll(model, batch).items():
-            sums.setdefault(term, []).append((float(nats), targets))
+    rows = each_once(len(pieces), measure, batches[0].input_ids_BT.device)
     model.train()
     losses = {}
-    for term, pieces in sums.items():
-        mean, error, total = ratio_of_sums(pieces)
+    for i, term in enumerate(terms):
+        # Each piece of a batch names the targets of the whole batch.
+        sums = [(0.0, 0.0)] * len(batches)
+        for (batch, _, _), row in zip(pieces, rows, strict=True):
+            sums[batch] = (sums[batch][0] + row[2 * i], row[2 * i + 1])
+        mean, error, total = ratio_of_sums(sums)
         unigram = None
         if unigram_nats is not None and term == objective.main_term:
             unigram = unigram_loss(batches, unigram_nats)

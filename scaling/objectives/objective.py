@@ -60,20 +60,20 @@ class Batch:
         return dataclasses.replace(self, **moved)
 
     def shard(self, rank: int, world_size: int) -> Batch:
-        """The share of one device; the counts stay those of the whole step."""
+        """The share of one device, or of one micro-batch; the counts stay those of the step."""
         if world_size == 1:
             return self
-        rows, length = self.input_ids_BT.shape
-        if rows % world_size:
-            raise ValueError(
-                f"{rows} sequences per step cannot be shared by {world_size} devices; "
-                f"choose batch_tokens as a multiple of seq_len x {world_size}"
-            )
-        share = rows // world_size
-        first = rank * share
-        kept = slice(first, first + share)
-        per_row = self.target_ids_M.numel() // rows
-        targets = slice(first * per_row, (first + share) * per_row)
+        n_rows = len(self.input_ids_BT)
+        assert n_rows % world_size == 0, "`Split.check` refuses what cannot be shared equally"
+        share = n_rows // world_size
+        return self.rows(rank * share, (rank + 1) * share)
+
+    def rows(self, first: int, end: int) -> Batch:
+        """The sequences from `first` to before `end`; the counts stay those of the whole."""
+        n_rows, length = self.input_ids_BT.shape
+        kept = slice(first, end)
+        per_row = self.target_ids_M.numel() // n_rows
+        targets = slice(first * per_row, end * per_row)
         optional: dict[str, Any] = {
             name: None if value is None else value[kept]
             for name in ("segment_ids_BT", "valid_BT", "is_next_B")
