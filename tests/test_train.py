@@ -17,6 +17,7 @@ from scaling import watch
 from scaling.checkpoint import CHECKPOINT, FORK
 from scaling.record import RunRecord
 from scaling.spec import RunSpec
+from scaling.split import Split
 from scaling.text import Text
 from scaling.train import _trainer, run
 from scaling.watch import Interrupted, Progress, Watch
@@ -240,7 +241,7 @@ def test_a_run_inside_a_slurm_job_is_one_process_all_the_same(
     # What Lightning would take for three processes that srun started, and refuse.
     for name, value in {"NTASKS": "3", "JOB_NAME": "mine", "JOB_ID": "7", "PROCID": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    trainer = _trainer(spec_for(text), 1)
+    trainer = _trainer(spec_for(text), Split(), "auto")
     assert (trainer.world_size, trainer.global_rank) == (1, 0)
 
 
