@@ -65,6 +65,6 @@ def recorded_state(path: str | Path, run_id: str) -> Ended | None:
     finally:
         os.close(descriptor)
     try:
-        return status_of(b"".join(parts), run_id, Path(path))
+        return status_of(b"".join(parts), run_id, path)
     except DamagedFile:
         return "damaged"

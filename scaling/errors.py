@@ -29,8 +29,8 @@ class StoreError(ValueError):
 class DamagedFile(StoreError):
     """A file of the store that is not as it was written."""
 
-    def __init__(self, path: Path, damage: str) -> None:
-        self.path, self.damage = path, damage
+    def __init__(self, path: Path | str, damage: str) -> None:
+        self.path, self.damage = Path(path), damage
         super().__init__(
             f"{path} {damage}: it is damaged; `scaling store check --mend --root ROOT` moves it "
             "aside, and `scaling run` makes it anew"

@@ -198,7 +198,7 @@ class RunRecord:
             raise DamagedFile(path, f"is no record ({type(error).__name__}: {error})") from None
 
 
-def status_of(data: bytes, run_id: str, path: Path) -> Status:
+def status_of(data: bytes, run_id: str, path: Path | str) -> Status:
     """The status of a record, of which nothing else is read when its checksum fits.
 
     Raises:
@@ -208,7 +208,7 @@ def status_of(data: bytes, run_id: str, path: Path) -> Status:
         found = _STATUS.search(data)
         status = found[1].decode() if found else None
     else:
-        content = unseal(data, path)
+        content = unseal(data, Path(path))
         if content.get("run_id") != run_id:
             raise DamagedFile(path, f"is the record of another run, {content.get('run_id')!r}")
         status = content.get("status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -193,6 +194,84 @@ def test_deaths_before_the_last_checkpoint_do_not_count(tmp_path: Path) -> None:
     # It got as far as writing one since then: unreadable here, so it starts over all the same.
     (folder / CHECKPOINT).write_bytes(b"")
     assert run_cell(store.root, job) == "done"
+
+
+def test_a_machine_that_vanishes_is_borne_much_longer_than_a_death(tmp_path: Path) -> None:
+    store, (job, _) = planned(tmp_path)
+    history = store.folder(job.run_id) / "claims"
+    history.mkdir()
+
+    def lose(number: int) -> None:
+        (history / f"{number:06d}.lost.json").write_text('{"reason": "its machine fell silent"}')
+
+    for number in range(1, worker.MAX_LOSSES):
+        lose(number)
+    assert worker.MAX_LOSSES > 10 * worker.MAX_DEATHS
+    assert run_cell(store.root, job) == "done"
+    (tmp_path / "other").mkdir()
+    other, (job, _) = planned(tmp_path / "other", seed=1)
+    history = other.folder(job.run_id) / "claims"
+    history.mkdir()
+    for number in range(1, worker.MAX_LOSSES + 1):
+        lose(number)
+    assert run_cell(other.root, job) == "failed"
+    assert (
+        other.reason(job.run_id) == "100 attempts were lost, the last one: its machine fell silent"
+    )
+
+
+def test_the_furthest_trunk_that_can_be_read_is_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, jobs = planned(tmp_path, train_tokens=[2560, 5120, 7680])
+    for job in jobs[:2]:
+        assert run_cell(store.root, job) == "done"
+    nearest = store.folder(jobs[1].run_id) / "fork.pt"
+    nearest.write_bytes(nearest.read_bytes()[:-500])
+    # Whatever the order in which a launcher names them.
+    last = dataclasses.replace(jobs[2], shorter=jobs[2].shorter[::-1])
+    assert last.shorter == (jobs[0].run_id, jobs[1].run_id)
+    assert run_cell(store.root, last) == "done"
+    record = store.record(last.run_id)
+    assert record is not None
+    assert record.provenance.forked_from == jobs[0].run_id
+    assert f"{nearest} is passed over, it cannot be read: it is torn" in caplog.text
+
+
+def test_a_torn_checkpoint_is_passed_over_with_a_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, (job, _) = planned(tmp_path)
+    checkpoint = store.folder(job.run_id) / CHECKPOINT
+    checkpoint.write_bytes(b"PK\3\4 and no more")
+    assert run_cell(store.root, job) == "done"
+    assert f"{checkpoint} is passed over, it cannot be read: it is torn" in caplog.text
+
+
+def test_a_failed_cell_goes_on_from_its_checkpoint_after_a_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (job,) = planned(tmp_path, train_tokens=10_240)
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.0)
+
+    def break_it(progress: Progress) -> None:
+        if progress.tokens >= 5120:
+            raise RuntimeError("a wire came off")
+
+    assert run_cell(store.root, job, on_progress=break_it) == "failed"
+    assert store.retry(job.run_id) == "failed"
+    seen: list[int] = []
+    assert run_cell(store.root, job, on_progress=lambda p: seen.append(p.tokens)) == "done"
+    assert min(seen) > 5120
+    record = store.record(job.run_id)
+    assert record is not None
+    (tmp_path / "quiet").mkdir()
+    quiet, (same,) = planned(tmp_path / "quiet", train_tokens=10_240)
+    assert run_cell(quiet.root, same) == "done"
+    undisturbed = quiet.record(same.run_id)
+    assert undisturbed is not None
+    assert record.result() == undisturbed.result() | {"spec": record.result()["spec"]}
 
 
 def test_the_heart_beats_while_the_cell_trains(
