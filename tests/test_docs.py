@@ -103,6 +103,8 @@ def test_calls_in_the_readme_use_commands_and_options_that_exist() -> None:
     for name, *words in calls:
         command = main.get_command(click.Context(main), name)
         assert command is not None, name
+        if isinstance(command, click.Group):
+            command = command.commands[words[0]]
         known = {option for parameter in command.params for option in parameter.opts}
         used = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert used - known == set(), f"scaling {name}"

@@ -16,7 +16,7 @@ import torch
 
 from scaling import claims, watch, worker
 from scaling.attempt import stoppable
-from scaling.checkpoint import CHECKPOINT
+from scaling.checkpoint import CHECKPOINT, furthest_fork
 from scaling.errors import describe_os_error
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
@@ -226,7 +226,9 @@ def test_the_furthest_trunk_that_can_be_read_is_taken_over(
     store, jobs = planned(tmp_path, train_tokens=[2560, 5120, 7680])
     for job in jobs[:2]:
         assert run_cell(store.root, job) == "done"
-    nearest = store.folder(jobs[1].run_id) / "fork.pt"
+    first, nearest = (store.folder(job.run_id) / "fork.pt" for job in jobs[:2])
+    spec = store.spec(jobs[2].run_id)
+    assert furthest_fork([first, nearest], spec) == furthest_fork([nearest, first], spec) == nearest
     nearest.write_bytes(nearest.read_bytes()[:-500])
     # Whatever the order in which a launcher names them.
     last = dataclasses.replace(jobs[2], shorter=jobs[2].shorter[::-1])
