@@ -1,4 +1,4 @@
-"""What surrounds an attempt at a cell: signals that stop it, its heartbeat, its time limit."""
+"""What surrounds an attempt at a cell: what stops it, its heartbeat, its time limit."""
 
 from __future__ import annotations
 
@@ -6,41 +6,105 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
-from scaling import claims
+from scaling import cancel, claims
 from scaling.claims import Claim, ClaimLost
 from scaling.watch import Interrupted
 
+_AGAIN_SECONDS = 0.05
+
+
+class Stop:
+    """Whether a signal has asked this attempt to stop.
+
+    What the handler raises can get lost: in a library that turns any exception into its own.
+    So whoever comes by asks here, and stops again.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._heard = True
+
+    @contextlib.contextmanager
+    def hearing(self) -> Iterator[None]:
+        """While the block lasts, a signal that came at a bad time is sent again."""
+        try:
+            yield
+        finally:
+            self._heard = False
+
+    def later(self) -> None:
+        """Has the signal come again in a moment."""
+
+        def send() -> None:
+            if self._heard:
+                self.again()
+
+        timer = threading.Timer(_AGAIN_SECONDS, send)
+        timer.daemon = True
+        timer.start()
+
+    def again(self) -> None:
+        """Within the training loop: asks it to stop, if the first time was in vain."""
+        if self.reason is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def check(self) -> None:
+        """Outside of it: raises Interrupted, if the first time was in vain."""
+        if self.reason is not None:
+            raise Interrupted(self.reason)
+
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[Stop]:
     """Outside the training loop, which has its own way, a signal stops the attempt at once."""
+    wish = Stop()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        wish.reason = f"signal {signal.Signals(number).name} before the first step"
+        if _in_finalizer(frame):
+            wish.later()  # what is raised there goes nowhere
+            return
         for other in wanted:  # a second word must not cut short what the first one began
             signal.signal(other, signal.SIG_IGN)
-        raise Interrupted(f"signal {signal.Signals(number).name} before the first step")
+        raise Interrupted(wish.reason)
 
     wanted = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, stop) for number in wanted}
     try:
-        yield
+        with wish.hearing():
+            yield wish
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+def _in_finalizer(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextlib.contextmanager
-def heart(claim: Claim) -> Iterator[None]:
-    """Renews the claim until the block ends, or the claim is lost."""
+def heart(claim: Claim, *each_beat: Callable[[], None]) -> Iterator[None]:
+    """Renews the claim until the block ends, or the claim is lost.
+
+    Args:
+        each_beat: called after each beat, in the heart's own thread.
+    """
     stopped = threading.Event()
 
     def beat() -> None:
         while not stopped.wait(claims.HEARTBEAT_SECONDS):
             try:
                 claim.beat()
+                for act in each_beat:
+                    act()
             except ClaimLost:
                 return  # the next checkpoint or the result finds out for itself
             except OSError:
@@ -53,6 +117,19 @@ def heart(claim: Claim) -> Iterator[None]:
     finally:
         stopped.set()
         thread.join()
+
+
+class CancelWatch:
+    """Stops this process's training once its cell is marked, as a signal from outside would."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._stopped = folder, False
+
+    def look(self) -> None:
+        # Once: a second signal would break into the writing of what the first one asked for.
+        if not self._stopped and cancel.is_marked(self._folder):
+            self._stopped = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Alarm:

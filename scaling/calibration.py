@@ -10,7 +10,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,17 @@ class Speed:
         return tokens * per_token / math.exp(_between(math.log(per_token), points))
 
 
-def calibrate(store: Store, specs: Iterable[RunSpec], workers: int) -> Speed:
+def calibrate(
+    store: Store,
+    specs: Iterable[RunSpec],
+    workers: int,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> Speed:
     """Measures the smallest and the largest shape of each arm, or reads what was measured before.
 
+    Args:
+        say: told what is being measured, and for how long, before each measurement.
     Raises:
         OSError: the cache cannot be written.
     """
@@ -68,6 +76,10 @@ def calibrate(store: Store, specs: Iterable[RunSpec], workers: int) -> Speed:
         seconds = max(_LEAST_SECONDS, SECONDS / rounds)
         for first in range(0, len(missing), workers):
             batch = missing[first : first + workers]
+            say(
+                f"measuring this machine, {first + len(batch)} of {len(missing)} shapes, "
+                f"{seconds:.1f} s each and some seconds to start; it is kept in {path}"
+            )
             for spec, speed in zip(batch, _measure(store, batch, seconds, workers), strict=True):
                 if speed is not None:
                     measured[_key(spec)] = speed

@@ -5,6 +5,8 @@ from __future__ import annotations
 SPEC = "spec.json"
 RECORD = "record.json"
 CLAIM = "claim.json"
+CANCEL = "cancel.json"
+PROGRESS = "progress.json"
 CHECKPOINT = "checkpoint.pt"
 FORK = "fork.pt"
 WEIGHTS = "weights.safetensors"

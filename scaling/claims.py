@@ -17,6 +17,7 @@ import tempfile
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ def _content(claim: Claim) -> str:
             "place": place(),
             "pid": os.getpid(),
             "pid_started": started(os.getpid()),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )
 

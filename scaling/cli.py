@@ -13,6 +13,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("scaling.commands.plan:plan", "Show what a sweep will train, and what it costs."),
     "run": ("scaling.commands.run:run", "Train what is missing of a sweep; resumes by itself."),
     "status": ("scaling.commands.status:status", "Show the state of every cell."),
+    "logs": ("scaling.commands.logs:logs", "Show what a cell wrote, and who worked on it."),
+    "cancel": ("scaling.commands.cancel:cancel", "Stop cells at their checkpoint, everywhere."),
     "retry": ("scaling.commands.retry:retry", "Make cells that failed pending again."),
     "cell": ("scaling.commands.cell:cell", "Train one point of a grid, for a W&B agent."),
     "store": ("scaling.commands.store:store", "Find and mend damage; write a table of all cells."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from scaling.record import Status
 from scaling.split import Split, Strategy
-from scaling.store import ENDED, State, Store
+from scaling.store import SETTLED, State, Store
 
 if TYPE_CHECKING:
     from scaling.spec import RunSpec
@@ -125,11 +125,12 @@ class Queue:
         """Reads the state of one job, or of all that had not ended."""
         found = self._store.states([run_id] if run_id else list(self._left))
         self.states |= found
-        for ended in (i for i, state in found.items() if state in ENDED):
+        for ended in (i for i, state in found.items() if state in SETTLED):
             self._left.pop(ended, None)
 
     def ended(self, run_id: str) -> bool:
-        return self.states.get(run_id) in ENDED
+        """Whether this launch has nothing more to expect of the job: it ended or is cancelled."""
+        return self.states.get(run_id) in SETTLED
 
     def waiting(self) -> Iterator[Job]:
         """The jobs that may start, as far as is known: pending, their trunk as far as it gets."""
@@ -161,7 +162,7 @@ class Queue:
         """Number of jobs per state; those that this launcher works on count as running."""
         found: dict[str, int] = {}
         for run_id, state in self.states.items():
-            state = "running" if run_id in self.here and state not in ENDED else state
+            state = "running" if run_id in self.here and state not in SETTLED else state
             found[state] = found.get(state, 0) + 1
         return found
 

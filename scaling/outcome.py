@@ -6,7 +6,7 @@ import math
 import platform
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from scaling import accounting, machine
+from scaling import accounting, machine, peak_memory
 from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
@@ -210,6 +210,7 @@ def _provenance(
         versions=_versions(),
         git_commit=_git_commit(),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        **asdict(peak_memory.read()),
     )
 
 

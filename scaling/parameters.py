@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scaling import price
 from scaling.errors import SweepError
 from scaling.spec import RunSpec
 
@@ -26,7 +27,7 @@ _NUMBERS = {name: kind for name, kind in _FIELDS.items() if kind in ("int", "flo
     "tokens_per_param": "float",
     "cooldown_share": "float",
 }
-PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "size", "limits"})
+PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "size", "limits", price.PARAMETER})
 
 _NUMERIC_TEXT = re.compile(r"\s*([+-]?[0-9_]*\.?[0-9_]*)[eE]([+-]?)([0-9]+)\s*")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from scaling import accounting
 from scaling.jobs import Clock, Job, make_jobs
+from scaling.price import Price
 from scaling.resolve import counts
 from scaling.store import ENDED, State, Store
 from scaling.sweep import Excluded, Sweep
@@ -24,6 +25,8 @@ class PlannedCell:
         own_flops: what this cell adds when it starts from the trunk of the next shorter one.
         memory_bytes: estimated footprint of its training.
         train_seconds: of its own part, on one worker; null without a calibration.
+        device_hours: the same over all devices that the cell is trained on together.
+        fits: whether a device has that much memory when nothing else runs on it.
     """
 
     run_id: str
@@ -37,6 +40,8 @@ class PlannedCell:
     own_flops: float
     memory_bytes: int
     train_seconds: float | None
+    device_hours: float | None
+    fits: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,9 @@ class Plan:
 
     Attributes:
         left_seconds: time until the sweep is done with `workers` at a time; null as above.
+        device_memory_bytes: what one device has for a cell. A device is what one worker holds: a
+            GPU, or its share of the processors.
+        price: per device-hour.
     """
 
     sweep: str
@@ -53,10 +61,21 @@ class Plan:
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
     left_seconds: float | None
+    device_memory_bytes: int
+    price: Price | None = None
 
     @property
     def left(self) -> list[PlannedCell]:
         return [cell for cell in self.cells if cell.state not in ENDED]
+
+    @property
+    def left_device_hours(self) -> float | None:
+        return _sum_known(cell.device_hours for cell in self.left)
+
+    @property
+    def too_large(self) -> list[PlannedCell]:
+        """Cells still to train that no device has the memory for."""
+        return [cell for cell in self.left if not cell.fits]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -65,26 +84,48 @@ class Plan:
             "cells": [asdict(cell) for cell in self.cells],
             "excluded": [point.to_dict() for point in self.excluded],
             "notes": list(self.notes),
+            "device_memory_bytes": self.device_memory_bytes,
+            "price_per_device_hour": self.price and asdict(self.price),
             "total": {
                 "train_flops": sum(cell.train_flops for cell in self.cells),
                 "own_flops": sum(cell.own_flops for cell in self.cells),
                 "left_flops": sum(cell.own_flops for cell in self.left),
                 "left_seconds": self.left_seconds,
+                "device_hours": _sum_known(cell.device_hours for cell in self.cells),
+                "left_device_hours": self.left_device_hours,
+                "left_cost": self._cost(self.left_device_hours),
+                "memory_bytes": max((cell.memory_bytes for cell in self.left), default=0),
             },
         }
 
+    def _cost(self, device_hours: float | None) -> float | None:
+        if self.price is None or device_hours is None:
+            return None
+        return self.price.amount * device_hours
 
-def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) -> Plan:
+
+def make_plan(
+    sweep: Sweep,
+    store: Store,
+    *,
+    workers: int,
+    clock: Clock | None,
+    device_memory_bytes: int,
+    price: Price | None = None,
+) -> Plan:
     """The costs of a sweep on this machine.
 
     Args:
         clock: without one no times are given.
+        device_memory_bytes: see `scaling.capacity`.
+        price: instead of the one that the sweep gives.
     """
     states = store.states(cell.run_id for cell in sweep.cells)
     jobs = {job.run_id: job for job in make_jobs(sweep.cells, clock=clock)}
     cells = []
     for cell in sweep.cells:
         job = jobs[cell.run_id]
+        seconds = job.own_seconds
         cells.append(
             PlannedCell(
                 run_id=cell.run_id,
@@ -98,6 +139,8 @@ def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) 
                 own_flops=job.own_flops,
                 memory_bytes=job.memory_bytes,
                 train_seconds=job.own_seconds,
+                device_hours=None if seconds is None else seconds * job.devices / 3600,
+                fits=job.memory_bytes <= device_memory_bytes,
             )
         )
     return Plan(
@@ -107,7 +150,19 @@ def make_plan(sweep: Sweep, store: Store, *, workers: int, clock: Clock | None) 
         excluded=sweep.excluded,
         notes=sweep.notes,
         left_seconds=_left_seconds(cells, jobs, workers),
+        device_memory_bytes=device_memory_bytes,
+        price=price or sweep.price,
     )
+
+
+def _sum_known(values: Iterable[float | None]) -> float | None:
+    """The sum; None where a part of it is not known."""
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
 
 
 def _left_seconds(cells: Sequence[PlannedCell], jobs: dict[str, Job], workers: int) -> float | None:

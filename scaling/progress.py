@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from scaling.jobs import Queue
-from scaling.store import ENDED
+from scaling.store import SETTLED
 from scaling.words import duration, in_words, short
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class LiveDisplay:
 
     def update(self, queue: Queue, running: Sequence[Running]) -> None:
         counts = queue.counts()
-        ended = sum(number for state, number in counts.items() if state in ENDED)
+        ended = sum(number for state, number in counts.items() if state in SETTLED)
         facts = counts_line(counts, self._clock.seconds_left(queue, running))
         self._bars.update(self._sweep, completed=ended, total=sum(counts.values()), facts=facts)
         here = {cell.job.run_id: cell for cell in _still_running(queue, running)}
@@ -134,7 +134,10 @@ class LiveDisplay:
 
 def counts_line(counts: dict[str, int], seconds_left: float | None) -> str:
     shown = [f"{counts.get('done', 0)}/{sum(counts.values())} done"]
-    order = ("running", "pending", "failed", "diverged", "out_of_memory", "timeout", "damaged")
+    order = (
+        "running", "pending", "failed", "diverged", "out_of_memory", "timeout", "damaged",
+        "cancelled",
+    )  # fmt: skip
     shown += [f"{counts[state]} {state}" for state in order if counts.get(state)]
     if seconds_left is not None and any(counts.get(state) for state in ("running", "pending")):
         shown.append(f"{duration(seconds_left)} left")

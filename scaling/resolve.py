@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from scaling import accounting
+from scaling import accounting, price
 from scaling.errors import SweepError
 from scaling.machine import gpus, native_bf16
 from scaling.models import DEFAULT_OBJECTIVE, MODELS
@@ -52,6 +52,7 @@ def resolve(parameters: Mapping[str, Any], load: TextLoader) -> Resolved:
     check_names(parameters)
     values = typed(parameters)
     limits = checked_limits(values.pop("limits", {}))
+    values.pop(price.PARAMETER, None)  # what a run costs changes nothing of what it is
     values |= _choose(values)
     share = _cooldown_share(values)
     horizon = {name: values.pop(name) for name in HORIZONS if name in values}

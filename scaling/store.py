@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from scaling import claims
+from scaling import cancel, claims
 from scaling.aside import end_attempt, set_aside
-from scaling.cell_files import CLAIM, RECORD, SPEC
+from scaling.cell_files import CANCEL, CLAIM, RECORD, SPEC
 from scaling.cell_read import Ended, is_spec, read_record, read_spec, recorded_state
 from scaling.claims import Claim
 from scaling.errors import DamagedFile, StoreError
@@ -27,8 +27,10 @@ from scaling.listing import read_listing, write_listing
 from scaling.record import STATUSES, RunRecord
 from scaling.spec import RunSpec
 
-State = Literal["pending", "running"] | Ended
+State = Literal["pending", "running", "cancelled"] | Ended
 ENDED: frozenset[str] = STATUSES | {"damaged"}
+# What no launcher waits for: a cancelled cell has no record, and goes on once its mark is lifted.
+SETTLED: frozenset[str] = ENDED | {"cancelled"}
 
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
 _SWEEP_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -74,12 +76,15 @@ class Store:
             return None
 
     def reason(self, run_id: str) -> str | None:
-        """Why the run has no result, as its record says; None while there is none to say."""
+        """Why the run has no result: its record or the mark of who cancelled it; else None."""
         try:
             record = self.record(run_id)
         except DamagedFile as error:
             return str(error)
-        return None if record is None else record.reason
+        if record is not None:
+            return record.reason
+        mark = cancel.read_mark(self.folder(run_id))
+        return None if mark is None else str(mark)
 
     def run_ids(self) -> list[str]:
         try:
@@ -106,7 +111,8 @@ class Store:
                 if now_seconds is None:
                     now_seconds = self._server_seconds()
                 running = not claims.is_stale(Path(folder, CLAIM), now_seconds)
-            found[run_id] = "running" if running else "pending"
+            idle: State = "cancelled" if os.path.exists(f"{folder}/{CANCEL}") else "pending"
+            found[run_id] = "running" if running else idle
         return found
 
     def _server_seconds(self) -> float:
@@ -116,12 +122,16 @@ class Store:
             return -math.inf  # a store that is only read has no clock: nobody is called silent
 
     def claim(self, run_id: str) -> Claim | None:
-        """The right to work on a cell; None when it has ended or a live worker has it."""
+        """The right to work on a cell; None when it has ended, is cancelled or is being trained."""
         folder = self.folder(run_id)
-        if (folder / RECORD).exists():
+
+        def is_settled() -> bool:
+            return (folder / RECORD).exists() or cancel.is_marked(folder)
+
+        if is_settled():
             return None
         claim = claims.take(folder)
-        if claim is not None and (folder / RECORD).exists():
+        if claim is not None and is_settled():
             claim.end("released")
             return None
         return claim

@@ -17,6 +17,7 @@ import yaml
 
 from scaling.errors import SweepError
 from scaling.parameters import HORIZONS, SHAPE, check_names
+from scaling.price import Price, price_of
 from scaling.resolve import Resolved, TextLoader, resolve
 from scaling.sizes import SIZES
 from scaling.spec import RunSpec
@@ -78,6 +79,7 @@ class Sweep:
         cells: those to train, chain by chain.
         notes: what the reader should know, such as points of the grid that are one run.
         source: YAML of the sweep as it is run, overrides included.
+        price: of an hour of a device, where the file gives one.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Sweep:
     notes: tuple[str, ...]
     source: str
     project: str | None = None
+    price: Price | None = None
 
     def to_dicts(self) -> list[dict[str, Any]]:
         return [cell.to_dict() for cell in self.cells] + [
@@ -116,6 +119,7 @@ def expand(
         config["parameters"] = _overridden(config["parameters"], overrides)
         source = yaml.safe_dump(config, sort_keys=False)
     name = check_sweep_name(name or config.get("name") or sweep_file.stem)
+    price = price_of(config["parameters"])
     grid = _Grid()
     grid.fill(config["parameters"], _once_per_text(load))
     if not grid.cells and not grid.excluded:
@@ -135,6 +139,7 @@ def expand(
         notes=tuple(grid.notes),
         source=source,
         project=config.get("project"),
+        price=price,
     )
 
 

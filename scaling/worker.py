@@ -17,14 +17,15 @@ from pathlib import Path
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError
 
-from scaling import claims
-from scaling.attempt import alarm_after, heart, stoppable
+from scaling import claims, peak_memory
+from scaling.attempt import CancelWatch, Stop, alarm_after, heart, stoppable
 from scaling.cell_files import CHECKPOINT, FORK
 from scaling.checkpoint import furthest_fork
 from scaling.claims import Claim, ClaimLost
 from scaling.errors import BLOCKING_ERRNOS, is_out_of_memory
 from scaling.files import write_atomic
 from scaling.jobs import Job, Outcome
+from scaling.live import LiveWriter
 from scaling.outcome import ended_record
 from scaling.ranks import RankDied
 from scaling.record import RunRecord, Status
@@ -56,20 +57,20 @@ def run_cell(
     Args:
         train: instead of `scaling.train.run`.
     Returns:
-        The status of the record; `interrupted` when a signal stopped it and the cell is pending
-        again, or one of its processes was lost; `busy` when it has ended or another worker has it.
+        The status of the record; `interrupted` when a signal or a cancellation stopped it and the
+        cell is free again, or one of its processes was lost; `busy` when it has ended, is cancelled
+        or another worker has it.
     Raises:
         OSError: no cell could be trained here: the disk is full, or may not be written.
     """
     store = Store(root)
     try:
-        with stoppable():
+        with stoppable() as stop:
             claim = store.claim(job.run_id)
             if claim is None:
                 return "busy"
             try:
-                with heart(claim):
-                    return _tracked(store, claim, job, on_progress, train or run)
+                return _alive(store, claim, job, on_progress, stop, train or run)
             except ClaimLost as error:
                 store.refuse(claim, str(error))
                 return "busy"
@@ -84,8 +85,35 @@ def run_cell(
         return "interrupted"
 
 
+def _alive(
+    store: Store,
+    claim: Claim,
+    job: Job,
+    on_progress: OnProgress | None,
+    stop: Stop,
+    train: Train,
+) -> Outcome:
+    """Trains and publishes, with a heartbeat that says how far it is and sees a cancellation."""
+    live = LiveWriter(claim)
+
+    def report(progress: Progress) -> None:
+        stop.again()
+        live.take(progress)
+        if on_progress is not None:
+            on_progress(progress)
+
+    try:
+        with heart(claim, live.write, CancelWatch(claim.folder).look):
+            outcome = _tracked(store, claim, job, report, stop, train)
+    except Interrupted:
+        live.write()  # where its checkpoint is
+        raise
+    live.remove()
+    return outcome
+
+
 def _tracked(
-    store: Store, claim: Claim, job: Job, on_progress: OnProgress | None, train: Train
+    store: Store, claim: Claim, job: Job, on_progress: OnProgress, stop: Stop, train: Train
 ) -> Outcome:
     """Trains and publishes, with a W&B run that ends as the cell ends."""
     spec = store.spec(claim.folder.name)
@@ -101,6 +129,8 @@ def _tracked(
     with tracker or contextlib.nullcontext():
         try:
             record = _train(spec, store, claim, job, tracker, on_progress, train)
+            if record.status == "failed":
+                stop.check()  # a library may have made its own error of the interruption
         except (Interrupted, ClaimLost, RankDied) as error:
             if tracker is not None:
                 tracker.abort("interrupted", str(error))
@@ -119,7 +149,7 @@ def _train(
     claim: Claim,
     job: Job,
     logger: RunLogger | None,
-    on_progress: OnProgress | None,
+    on_progress: OnProgress,
     train: Train,
 ) -> RunRecord:
     """The record of the run, or of how it failed."""
@@ -137,9 +167,11 @@ def _train(
         return ended("failed", f"{len(lost)} attempts were lost, the last one: {lost[-1]}")
     with alarm_after(job.timeout_seconds) as alarm:
         try:
+            text = read_text(spec, store)
+            peak_memory.begin()
             return train(
                 spec,
-                text=read_text(spec, store),
+                text=text,
                 folder=claim.folder,
                 fork=_fork(store, job.shorter, spec),
                 logger=logger,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
+import re
 import resource
+import shlex
 import stat
 import subprocess
 import sys
@@ -20,11 +23,11 @@ from click.testing import CliRunner, Result
 from scaling import cli
 from scaling.cli import COMMANDS, main
 from scaling.commands.retry import RETRIABLE
-from scaling.store import ENDED, Store
+from scaling.store import SETTLED, Store
 from tests.tiny_sweep import tiny_parameters, write_tiny_sweep
 
 ROOT = Path(__file__).parents[1]
-OWN = ("plan", "run", "status", "retry", "cell")
+OWN = ("plan", "run", "status", "logs", "cancel", "retry", "cell")
 
 
 def scaling(*arguments: object) -> Result:
@@ -60,10 +63,17 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("command", OWN)
-def test_each_command_has_help_with_an_example(command: str) -> None:
+def test_each_command_has_help_with_examples_that_parse(
+    command: str,
+) -> None:
     result = scaling(command, "--help")
     assert result.exit_code == 0
-    assert "Example: scaling " in result.output
+    examples = re.findall(rf"^ *(?:Example: )?scaling {command} (.+)$", result.output, re.MULTILINE)
+    assert examples
+    module, _, function = COMMANDS[command][0].partition(":")
+    for example in examples:
+        words = shlex.split(example.partition(" && ")[0], comments=True)
+        getattr(importlib.import_module(module), function).make_context(command, words)
 
 
 def test_every_command_that_is_named_exists() -> None:
@@ -143,11 +153,13 @@ def test_another_sweep_shares_what_is_trained(trained: Any) -> None:
 
 def test_retry_takes_only_what_it_is_told_and_never_what_is_done(trained: Any) -> None:
     sweep, root, _ = trained
-    assert set(RETRIABLE) == ENDED - {"done"}
+    assert set(RETRIABLE) == SETTLED - {"done"}
     untouched = scaling("retry", sweep, "--root", root, "--only", "failed")
     assert untouched.output == "mixed: no cell is failed\n"
     result = scaling("retry", "mixed", "--root", root)
-    assert "mixed: pending again: 1 diverged; train them with: scaling run mixed" in result.output
+    # The sweep is no bundled one, so that its name alone would not find it.
+    again = f"scaling run {root / 'mixed' / 'sweep.yaml'} --root {root}"
+    assert result.output == f"mixed: pending again: 1 diverged; train them with: {again}\n"
     found = json.loads(scaling("status", "mixed", "--root", root, "--json").output)
     assert found["counts"] == {"done": 1, "pending": 1}
 

@@ -309,3 +309,34 @@ def test_a_checkpoint_stays_until_the_record_is_published(
     assert checkpoint.exists()
     assert run_cell(store.root, job) == "done"
     assert not checkpoint.exists()
+
+
+class Finalized:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10):
+            pass  # the interpreter looks for signals between its instructions
+
+
+@pytest.mark.parametrize("how", ["lost", "in a finalizer", "turned into another error"])
+def test_a_signal_that_a_library_swallows_stops_the_cell_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    real = worker.read_text
+
+    def read_text(*arguments: Any) -> Any:
+        try:
+            if how == "in a finalizer":
+                Finalized()
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+        except Interrupted as error:
+            if how == "turned into another error":
+                raise RuntimeError("it could not be read") from error
+        return real(*arguments)
+
+    monkeypatch.setattr(worker, "read_text", read_text)
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.0)
+    store, (job,) = planned(tmp_path, train_tokens=256_000)
+    assert run_cell(store.root, job) == "interrupted"
+    assert store.state(job.run_id) == "pending"

@@ -61,7 +61,9 @@ def report(
     path = find_source(source, root)
     table = open_table(path, columns)
     folder = out or default_folder(path, "report")
-    key = _key(table, (str(path), reference, n_boot, seed))
+    forecast = path / "plan.json"
+    planned = forecast.read_bytes() if forecast.is_file() else b""
+    key = _key(table, (str(path), reference, n_boot, seed, planned))
     lines = _still_true(folder, key)
     if lines is None:
         from analysis.report.page import write_report

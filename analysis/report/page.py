@@ -15,6 +15,7 @@ import pandas as pd
 from analysis.plots.canvas import Panel, render, stack, svg_text
 from analysis.plots.figures import FIGURES, Drawing
 from analysis.report import advice, cards, checks, words
+from analysis.report.forecast import forecast_check
 from analysis.report.inline_svg import inline_svg
 from analysis.report.number_tables import approaches_table, arms_table
 from analysis.report.provenance import Provenance, read_provenance
@@ -108,7 +109,7 @@ def _page(study: Study, today: datetime.date) -> Page:
         figures=tuple(_figure(drawing) for drawing in made.values() if drawing),
         figures_missing=tuple(_why_missing(study, made)),
         cards=cards.cards(study),
-        checks=checks.checks(study),
+        checks=(*checks.checks(study), forecast_check(study.source)),
         run_tables=tuple(view for view in run_tables if view),
         methods=words.methods(study),
         provenance=read_provenance(study.source, study.seed, study.n_boot),

@@ -11,8 +11,14 @@ import click
 
 from scaling.commands.options import root_option, text_loader, wandb_option
 
+_EXAMPLES = """\b
+Examples:
+  scaling cell point.json
+  scaling cell '${args_json_file}'   # what `command` of a sweep file says
+"""
 
-@click.command(epilog="Example: scaling cell '${args_json_file}' as `command` of a sweep file")
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("arguments", type=click.Path(path_type=Path, dir_okay=False))
 @root_option
 @wandb_option
@@ -48,10 +54,9 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
     except KeyboardInterrupt:
         print("stopped at its checkpoint; the same command goes on from there")
         sys.exit(130)
-    status, reason = store.state(wanted.run_id), store.reason(wanted.run_id)
-    reason = f": {reason}" if reason else ""
-    print(f"{wanted.run_id} {status}{reason}")
-    sys.exit(0 if status == "done" else 1)
+    state, reason = store.state(wanted.run_id), store.reason(wanted.run_id)
+    print(f"{wanted.run_id} {state}{f': {reason}' if reason else ''}")
+    sys.exit(0 if state == "done" else 1)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -130,6 +132,16 @@ def parse_engine_options(settings: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
+def price_option(command: Command) -> Command:
+    return click.option(
+        "--price-per-device-hour",
+        "price",
+        metavar="PRICE",
+        help="A number, or a number and a unit such as '2.5 EUR'; replaces that of the sweep. A "
+        "device is what one worker holds: a GPU, or its share of the processors.",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")(command)
 
@@ -165,6 +177,43 @@ def known_sweep(store: Store, sweep: str) -> str:
         return str(read_config(path)[0].get("name") or path.stem)
     store.sweep_cells(sweep)  # says which names there are
     return sweep
+
+
+def one_run(given: str, run_ids: Iterable[str]) -> str:
+    """The run id that is `given` or begins with it; raises StoreError unless it is exactly one."""
+    from scaling.errors import StoreError
+
+    found = [run_id for run_id in dict.fromkeys(run_ids) if run_id.startswith(given)]
+    if len(found) == 1 and given:
+        return found[0]
+    if not found:
+        raise StoreError(f"no run id begins with {given!r}; `scaling status SWEEP` lists them")
+    listed = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+    raise StoreError(f"{len(found)} run ids begin with {given!r}: {listed}; give more digits")
+
+
+def run_again(store: Store, name: str, given: str | None = None) -> str:
+    """The command that goes on with the sweep `name` of the store.
+
+    Args:
+        given: how the user named the sweep, where that may have been its file.
+    """
+    from scaling.errors import SweepError
+    from scaling.sweep_file import find_sweep, read_config
+
+    path = store.sweep_folder(name) / "sweep.yaml"
+    # Only a file that has not changed since stands for the same cells.
+    with contextlib.suppress(SweepError, OSError):
+        own = find_sweep(given or name)
+        if own.read_bytes() == path.read_bytes():
+            path = Path(given or name)
+    words = ["scaling", "run", str(path)]
+    with contextlib.suppress(SweepError, OSError):
+        if (read_config(find_sweep(str(path)))[0].get("name") or path.stem) != name:
+            words += ["--name", name]
+    if store.root != Path("runs"):
+        words += ["--root", str(store.root)]
+    return shlex.join(words)
 
 
 def _setting(setting: str) -> tuple[str, Any]:

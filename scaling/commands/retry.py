@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.commands.options import known_sweep, root_option
+from scaling.commands.options import known_sweep, root_option, run_again
 
 if TYPE_CHECKING:
     from scaling.store import Store
 
-RETRIABLE = ("failed", "diverged", "out_of_memory", "timeout", "damaged")
+RETRIABLE = ("failed", "diverged", "out_of_memory", "timeout", "damaged", "cancelled")
 _ALIASES = {"oom": "out_of_memory"}
 
+_EXAMPLES = """\b
+Examples:
+  scaling retry quickstart --only oom && scaling run quickstart
+  scaling retry bert_vs_gpt --only timeout --only cancelled
+"""
 
-@click.command(epilog="Example: scaling retry quickstart --only oom && scaling run quickstart")
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("sweep")
 @root_option
 @click.option(
@@ -35,6 +41,7 @@ def retry(sweep: str, root: Path, only: tuple[str, ...]) -> None:
     checkpoint is kept aside and the cell starts anew. One that ran out of memory takes half as
     many sequences at a time from now on, which leaves its batch and its result as they are.
     """
+    from scaling.cancel import lift
     from scaling.split import write_micro_batch
     from scaling.store import Store
 
@@ -53,11 +60,13 @@ def retry(sweep: str, root: Path, only: tuple[str, ...]) -> None:
                 stuck += 1
                 continue
             write_micro_batch(store.folder(run_id), micro_batch)
-        if store.retry(run_id) is not None:
+        # A cell that was cancelled as it ended has a mark and a record.
+        lifted = lift(store.folder(run_id))
+        if store.retry(run_id) is not None or (lifted and state == "cancelled"):
             moved[state] += 1
     if moved:
         counts = ", ".join(f"{number} {state}" for state, number in moved.items())
-        print(f"{name}: pending again: {counts}; train them with: scaling run {sweep}")
+        print(f"{name}: pending again: {counts}; train them with: {run_again(store, name, sweep)}")
     elif not stuck:
         print(f"{name}: no cell is {' or '.join(wanted)}")
     sys.exit(1 if stuck else 0)

@@ -14,6 +14,8 @@ from scaling.commands.options import (
     engine_options,
     open_sweep,
     parse_engine_options,
+    price_option,
+    run_again,
     split_options,
     sweep_options,
     wandb_option,
@@ -22,6 +24,7 @@ from scaling.commands.options import (
 if TYPE_CHECKING:
     from scaling.calibration import Speed
     from scaling.jobs import Job
+    from scaling.price import Price
     from scaling.split import Split, Strategy
     from scaling.store import Store
     from scaling.sweep import Sweep
@@ -30,9 +33,18 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 
-@click.command(epilog="Example: scaling run quickstart --set 'seed=[0, 1]' --workers 2")
+_EXAMPLES = """\b
+Examples:
+  scaling run quickstart --set 'seed=[0, 1]' --workers 2
+  scaling run bert_vs_gpt --root /shared/runs --timeout-minutes 240
+  scaling run bert_vs_gpt --wandb online --price-per-device-hour '2.5 EUR'
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @sweep_options
 @split_options
+@price_option
 @click.option("--timeout-minutes", type=click.FloatRange(min=0), help="End a cell after this time.")
 @wandb_option
 @engine_options
@@ -45,6 +57,7 @@ def run(
     devices: int,
     strategy: Strategy,
     micro_batch: int | None,
+    price: str | None,
     timeout_minutes: float | None,
     wandb_mode: str | None,
     engine: str,
@@ -53,13 +66,16 @@ def run(
     """Train what is missing of SWEEP, a path or the name of a bundled sweep.
 
     Cells that another sweep has trained are taken from the store. After a kill the same command
-    goes on where the checkpoints are. Exit code 1 says that a cell failed, and which.
+    goes on where the checkpoints are. `scaling status SWEEP --watch` shows it from elsewhere,
+    `scaling cancel SWEEP` stops it. Exit code 1 says that a cell has no result, and which.
     """
     from scaling.engines import load_engine, prepare_engine
     from scaling.jobs import make_jobs
+    from scaling.price import parse_price
     from scaling.split import Split, check_devices
     from scaling.store import Store
 
+    wanted_price = parse_price(price) if price is not None else None
     options = parse_engine_options(settings_of_engine)
     store = Store(root)
     if not _seems_done(store, sweep, name):
@@ -76,9 +92,10 @@ def run(
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
+    clock = _clock(store, expanded, workers)
     jobs = make_jobs(
         expanded.cells,
-        clock=_clock(store, expanded, workers),
+        clock=clock,
         devices=devices,
         strategy=strategy,
         micro_batch=micro_batch,
@@ -88,8 +105,61 @@ def run(
         wandb_mode=wandb_mode,
     )
     train = partial(load_engine(engine), workers=workers, options=options)
-    _train(store, expanded, jobs, train)
-    sys.exit(report_failures(store, expanded))
+    _lift_marks(store, expanded)
+    # What was measured is one process on this machine.
+    applies = engine == "local" and devices == 1
+    if _forecast(store, expanded, workers, clock if applies else None, wanted_price):
+        _train(store, expanded, jobs, train)
+        _print_outcome(store, expanded.name)
+    sys.exit(report_failures(store, expanded, again=run_again(store, expanded.name, sweep)))
+
+
+def _lift_marks(store: Store, sweep: Sweep) -> None:
+    """Makes cancelled cells pending again: whoever runs a sweep wants them."""
+    from scaling.cancel import lift
+
+    states = store.states(cell.run_id for cell in sweep.cells)
+    lifted = [lift(store.folder(run_id)) for run_id, state in states.items() if state != "done"]
+    if sum(lifted):
+        print(f"{sum(lifted)} cells were cancelled and go on where their checkpoints are")
+
+
+def _forecast(
+    store: Store, sweep: Sweep, workers: int | None, clock: Speed | None, price: Price | None
+) -> bool:
+    """Keeps the forecast, and says it where this machine was measured before: it never measures.
+
+    Returns:
+        False where nothing is left to train, and so nothing is forecast.
+    """
+    from scaling.capacity import cell_memory_bytes
+    from scaling.engines.local import default_workers
+    from scaling.forecast import forecast_line, write_forecast
+    from scaling.plan import make_plan
+
+    planned = make_plan(
+        sweep,
+        store,
+        workers=workers or default_workers(),
+        clock=clock,
+        device_memory_bytes=cell_memory_bytes(),
+        price=price,
+    )
+    if not planned.left:
+        return False
+    write_forecast(store, planned)
+    if planned.left_seconds is not None:
+        print(f"forecast: {forecast_line(planned)}")
+    elif planned.too_large:
+        print(f"{forecast_line(planned)}; `scaling plan` says which")
+    return True
+
+
+def _print_outcome(store: Store, name: str) -> None:
+    from scaling.forecast import outcome_line, outcomes
+
+    if found := outcomes(store, name):
+        print(outcome_line(found))
 
 
 def _seems_done(store: Store, sweep: str, name: str | None) -> bool:
@@ -129,9 +199,6 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
     from scaling.progress import sweep_display
     from scaling.store import ENDED
 
-    states = store.states(cell.run_id for cell in sweep.cells)
-    if all(state in ENDED for state in states.values()):
-        return
     try:
         with sweep_display(sweep.name, Console()) as display:
             train(store.root, jobs, display=display)
@@ -143,20 +210,26 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
         sys.exit(_INTERRUPTED)
 
 
-def report_failures(store: Store, sweep: Sweep) -> int:
-    """Says which cells have no result and why; returns the exit code."""
-    from scaling.store import ENDED
+def report_failures(store: Store, sweep: Sweep, *, again: str) -> int:
+    """Says which cells have no result and why; returns the exit code.
+
+    Args:
+        again: the command that launches the sweep anew.
+    """
+    from scaling.store import SETTLED
     from scaling.words import describe
 
     states = store.states(cell.run_id for cell in sweep.cells)
     done = sum(state == "done" for state in states.values())
     print(f"{sweep.name}: {done} of {len(states)} cells are done, in {store.cells}")
-    if left := sum(state not in ENDED for state in states.values()):
+    if left := sum(state not in SETTLED for state in states.values()):
         print(f"{left} cells are to do or in work; see them with: scaling status {sweep.name}")
-    failed = [cell for cell in sweep.cells if states[cell.run_id] in ENDED - {"done"}]
+    failed = [cell for cell in sweep.cells if states[cell.run_id] in SETTLED - {"done"}]
     for cell in failed:
         reason = store.reason(cell.run_id) or "it has no record"
         print(f"  {states[cell.run_id]}: {describe(cell.labels)} ({cell.run_id}): {reason}")
-    if failed:
-        print(f"try them again with: scaling retry {sweep.name} && scaling run ...")
+    if failed and all(states[cell.run_id] == "cancelled" for cell in failed):
+        print(f"go on with the cancelled cells: {again}")
+    elif failed:
+        print(f"try them again with: scaling retry {sweep.name} && {again}")
     return 1 if failed else 0

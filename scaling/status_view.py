@@ -1,0 +1,165 @@
+"""How the status of a sweep is drawn: a table once, a screen that renews itself, or plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scaling.logs import harmless
+from scaling.store import SETTLED
+from scaling.words import describe, duration, in_words, short
+
+if TYPE_CHECKING:
+    from scaling.sweep_status import CellStatus, SweepStatus
+
+# What a screen shows of a sweep with hundreds of cells.
+_RUNNING_SHOWN = 24
+_UNMET_SHOWN = 8
+
+_STYLES = {"done": "green", "running": "cyan", "pending": "dim", "excluded": "dim",
+           "cancelled": "yellow"}  # fmt: skip
+
+
+def print_table(status: SweepStatus, console: Console) -> None:
+    """Every cell on a row, and the sweep on the last line."""
+    table = Table(box=None, header_style="bold")
+    for column in ("run", "cell", "state", "tokens", "on", "why"):
+        table.add_column(column, overflow="fold")
+    for cell in status.cells:
+        where = cell.machine if cell.state == "running" else None
+        why = cell.reason or (_speed(cell) if cell.state == "running" else "")
+        table.add_row(
+            cell.run_id or "-", Text(harmless(describe(cell.labels))), _state(cell),
+            _tokens(cell), harmless(where or ""), Text(why or ""),
+        )  # fmt: skip
+    console.print(table)
+    console.print(headline(status), soft_wrap=True, highlight=False, markup=False)
+    for cell in status.unmet:
+        if cell.state != "cancelled" and cell.last_log_line:
+            line = f"last log line of {cell.run_id}: {cell.last_log_line}"
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def headline(status: SweepStatus) -> str:
+    """Counts, speed and the time that is left, on one line."""
+    counts = status.counts
+    parts = [f"{counts[state]} {state}" for state in sorted(counts)]
+    if status.tokens_per_second:
+        parts.append(f"{short(status.tokens_per_second)} tok/s")
+    if status.seconds_left and not status.is_over:
+        parts.append(f"{duration(status.seconds_left)} left")
+    return f"{status.sweep}: {', '.join(parts) or 'no cells'}"
+
+
+def watch(read: Callable[[], SweepStatus], console: Console, *, interval_seconds: float) -> None:
+    """Shows the sweep until all of it has ended; Ctrl-C leaves, and the sweep goes on."""
+    try:
+        if console.is_terminal:
+            _watch_screen(read, console, interval_seconds)
+        else:
+            _watch_lines(read, console, interval_seconds)
+    except KeyboardInterrupt:
+        console.print("left; the sweep goes on", highlight=False)
+
+
+def _watch_screen(
+    read: Callable[[], SweepStatus], console: Console, interval_seconds: float
+) -> None:
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            status = read()
+            live.update(screen(status, height=console.height), refresh=True)
+            if status.is_over:
+                return
+            time.sleep(interval_seconds)
+
+
+def _watch_lines(
+    read: Callable[[], SweepStatus], console: Console, interval_seconds: float
+) -> None:
+    """The headline and what runs; a failure once, when it is first seen."""
+    told: set[str | None] = set()
+    while True:
+        status = read()
+        running = "".join(f" | {_short_name(cell)}: {_speed(cell)}" for cell in status.running)
+        lines = [f"{headline(status)}{running}"]
+        for cell in status.unmet:
+            if cell.run_id not in told:
+                told.add(cell.run_id)
+                lines.append(f"  {cell.state}: {_short_name(cell)} ({cell.run_id}): {cell.reason}")
+        console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+        if status.is_over:
+            return
+        time.sleep(interval_seconds)
+
+
+def screen(status: SweepStatus, *, height: int = 40) -> Group:
+    """The sweep on one screen: a bar, what runs, what went wrong; never more than it holds."""
+    n_ended = sum(cell.state in SETTLED for cell in status.trained)
+    bar = ProgressBar(total=max(1, len(status.trained)), completed=n_ended, width=40)
+    parts: list[Text | ProgressBar | Table] = [Text(headline(status), style="bold"), bar]
+    n_running = min(_RUNNING_SHOWN, max(1, height - _UNMET_SHOWN - 6))
+    if status.running:
+        parts.append(_running_table(status.running[:n_running]))
+        parts += _more(len(status.running) - n_running, "running")
+    for cell in status.unmet[-_UNMET_SHOWN:]:
+        line = f"{cell.state}: {_short_name(cell)} ({cell.run_id}): {cell.reason}"
+        parts.append(Text(line, style=_style(cell), no_wrap=True, overflow="ellipsis"))
+    parts += _more(len(status.unmet) - _UNMET_SHOWN, "without a result")
+    return Group(*parts)
+
+
+def _running_table(cells: list[CellStatus]) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in ("run", "cell", "tokens", "tok/s", "loss", "on"):
+        right = column in ("tokens", "tok/s")
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    for cell in cells:
+        table.add_row(
+            (cell.run_id or "-")[:8], Text(_short_name(cell)), _tokens(cell),
+            short(cell.tokens_per_second) if cell.tokens_per_second else "-",
+            _losses(cell) or "-", Text(harmless(cell.machine or "-")),
+        )  # fmt: skip
+    return table
+
+
+def _more(number: int, what: str) -> list[Text]:
+    line = f"and {number} more {what}; `scaling status` lists them all"
+    return [Text(line, style="dim")] if number > 0 else []
+
+
+def _state(cell: CellStatus) -> Text:
+    return Text(cell.state, style=_style(cell))
+
+
+def _style(cell: CellStatus) -> str:
+    return _STYLES.get(cell.state, "bold red")
+
+
+def _short_name(cell: CellStatus) -> str:
+    return harmless(" ".join(map(in_words, cell.labels.values())))
+
+
+def _tokens(cell: CellStatus) -> str:
+    if cell.tokens is None or cell.train_tokens is None:
+        return ""
+    return f"{short(cell.tokens)}/{short(cell.train_tokens)}"
+
+
+def _losses(cell: CellStatus) -> str:
+    return ", ".join(f"{harmless(term)} {nats:.3f}" for term, nats in cell.losses.items())
+
+
+def _speed(cell: CellStatus) -> str:
+    if cell.tokens is None:
+        return "starting"
+    speed = f"{short(cell.tokens_per_second)} tok/s" if cell.tokens_per_second else ""
+    machine = f"on {harmless(cell.machine)}" if cell.machine else ""
+    return ", ".join(part for part in (_tokens(cell), speed, _losses(cell), machine) if part)
