@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Sequence
@@ -80,7 +79,11 @@ def test_a_process_that_stays_gives_the_same_bits(
     stays, fresh, dirty = Pids(), Pids(), Pids()
     warm = results(*trained(tmp_path / "warm", stays))
     assert len(set.union(*stays.by_cell.values())) == 1
-    assert results(*trained(tmp_path / "dirty", dirty, run_cell=untidy)) == warm
+    store, sweep = trained(tmp_path / "dirty", dirty, run_cell=untidy)
+    assert results(store, sweep) == warm
+    # The number of threads stands in the record's device.
+    records = [store.record(cell.run_id) for cell in sweep.cells]
+    assert len({record.provenance.device for record in records if record is not None}) == 1
     assert len(set.union(*dirty.by_cell.values())) == 1
     monkeypatch.setattr(crew, "CELLS_PER_PROCESS", 1)
     assert results(*trained(tmp_path / "fresh", fresh)) == warm
@@ -122,12 +125,3 @@ def test_a_process_with_something_left_behind_is_replaced(tmp_path: Path) -> Non
     display = Pids()
     trained(tmp_path / "left", display, run_cell=threads_left)
     assert len(set.union(*display.by_cell.values())) == 8
-
-
-def test_what_a_record_says_of_its_threads_is_its_seat(tmp_path: Path) -> None:
-    store, sweep = trained(tmp_path / "threads", Pids(), run_cell=untidy)
-    devices = {
-        json.loads((store.folder(cell.run_id) / "record.json").read_bytes())["provenance"]["device"]
-        for cell in sweep.cells
-    }
-    assert len(devices) == 1
