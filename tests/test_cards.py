@@ -6,22 +6,18 @@ from pathlib import Path
 
 import pytest
 
-import analysis
 from analysis.report.cards import cards
 from analysis.report.checklist import ITEMS
 from analysis.report.settings import UNKNOWN
 from analysis.report.views import Card
-from analysis.study import make_study
+from analysis.study import Study, make_study
 from analysis.table import load_table
 from tests.planted_runs import isoflop_frame
 
-REFERENCE = Path(analysis.__file__).parent / "reference" / "quickstart"
 
-
-@pytest.fixture(scope="module")
-def of_sweep() -> tuple[Card, ...]:
-    table = load_table(REFERENCE)
-    return cards(make_study(REFERENCE, table, n_boot=100, with_checks=False))
+@pytest.fixture
+def of_sweep(reference_study: Study) -> tuple[Card, ...]:
+    return cards(reference_study)
 
 
 @pytest.fixture(scope="module")

@@ -169,6 +169,23 @@ def test_no_arm_is_cut_by_the_axes_of_the_optima(study: Study) -> None:
         assert np.nanmax(ends) < bottom
 
 
+def test_an_arm_far_from_the_first_is_not_cut(ax: Axes, study: Study) -> None:
+    arm = study.arms["decoder"]
+    assert arm.isoflop is not None
+    far = dataclasses.replace(
+        arm.isoflop,
+        budgets=tuple(
+            dataclasses.replace(b, params_opt=b.params_opt / 50, params_interval=None)
+            for b in arm.isoflop.budgets
+        ),
+    )
+    for result in (arm.isoflop, far):
+        data = draw_optimal(ax, result, "params", arm.name, arm.mark)
+        minima = data[data["element"] == "isoFLOP minimum"]["y"].astype(float)
+        assert ax.get_ylim()[0] < minima.min()
+        assert minima.max() < ax.get_ylim()[1]
+
+
 def test_figures_mark_as_doubtful_what_the_tables_do(study: Study) -> None:
     arm = study.arms["decoder"]
     assert arm.fit is not None

@@ -86,3 +86,21 @@ def test_groups_and_unknown_laws_are_refused(shared_data: Path) -> None:
         holdout(table)
     with pytest.raises(AnalysisError, match="law='linear' is not known"):
         holdout(table.select(group="CLM"), laws=("linear",))
+
+
+def test_cuts_that_fall_on_one_budget_are_one_cut() -> None:
+    frame = isoflop_frame(noise=1e-3)
+    # A budget is spent in whole batches: its runs differ in the sixth digit.
+    rng = np.random.default_rng(0)
+    frame["flops"] *= 1 + 2e-5 * rng.uniform(-1, 1, len(frame))
+    # Three quantiles inside the fourth of five budgets.
+    table = load_table(frame)
+    fourth = np.unique(frame["flops"].round(-15))[3]
+    below = float((frame["flops"] < 0.9 * fourth).mean())
+    inside = float((frame["flops"] < 1.1 * fourth).mean()) - below
+    cuts = [below + share * inside for share in (0.3, 0.5, 0.7)]
+    result = holdout(table, laws=("compute",), cuts=cuts)
+    assert len(result.splits) == 1
+    (split,) = result.splits
+    nearest = frame["flops"] > 0.9 * split.predicted_from_flops
+    assert split.n_predicted == int(nearest.sum())

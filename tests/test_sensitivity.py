@@ -67,7 +67,8 @@ def test_a_clear_difference_survives_every_choice() -> None:
     rows = result.frame()
     assert set(rows.loc[rows["topic"] == baseline.verdict.topic, "claim"]) == {"x"}
     assert result.sentences[0].startswith(
-        f"{baseline.verdict.topic}: x under each of 5 other choices (3 counts of N and C, 2 "
+        f"{baseline.verdict.topic}: the verdict, x, stands under each of 5 other choices "
+        "(3 counts of N and C, 2 "
     )
 
 

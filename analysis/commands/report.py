@@ -20,7 +20,8 @@ from analysis.commands.source import (
 )
 
 if TYPE_CHECKING:
-    from analysis.study import Arm, Study
+    from analysis.arm import Arm
+    from analysis.study import Study
     from analysis.table import Table
 
 # Beside the page: what it was made of and what it printed, so that the same is not made twice.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.arm import Arm
 from analysis.plots.canvas import Panel
-from analysis.study import Arm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

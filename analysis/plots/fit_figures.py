@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.arm import Arm
 from analysis.comparison import Comparison
 from analysis.multiplier_result import Multiplier
 from analysis.plots.canvas import Panel, on_log, stack
@@ -15,7 +16,7 @@ from analysis.plots.drawing import Drawing, arm_panel, slug
 from analysis.plots.fits import ForestRow, draw_forest, draw_multiplier, draw_residuals
 from analysis.plots.isoflop import Role, draw_isoflop, draw_optimal, draw_unfitted
 from analysis.result import Estimate
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import DOUBTFUL, count, flops, interval, printed
 
 _MINIMUM_OF = {"akima": "an Akima interpolant of log loss", "parabola": "a parabola"}

@@ -165,7 +165,7 @@ def draw_optimal(
     Counts are no loss: the arms of a study may share this axis, one call each.
 
     Args:
-        optima: optima of a law in N and D along C (`analysis.study.optima_along`), the second
+        optima: optima of a law in N and D along C (`analysis.arm.optima_along`), the second
             opinion: a dotted line with its band.
         doubt: draws the minima hollow and stands beside the exponent.
     """

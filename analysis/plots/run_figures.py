@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.arm import Arm
 from analysis.errors import AnalysisError
 from analysis.learning_rate import learning_rate_curves, learning_rate_rules
 from analysis.plots.canvas import Panel
 from analysis.plots.drawing import Drawing, arm_panel
 from analysis.plots.learning_rate import draw_learning_rates
 from analysis.plots.runs import draw_bits_per_byte, draw_curves, draw_loss_over_flops
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import count, loss_label, number
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from analysis.arm import Arm
 from analysis.comparison import Comparison
 from analysis.difference import signed
 from analysis.next_runs import NextRuns
 from analysis.report.sentences import sentence
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import count, flops, number
 
 # More runs than this many times those that are there is no plan but a statement.
@@ -35,11 +36,12 @@ def _lacking(study: Study) -> Iterator[str]:
     for arm in study.arms.values():
         if arm.agreement.headline is not None:
             continue
-        reasons = []
+        by_doubt: dict[str, list[str]] = {}
         for found in arm.agreement.approaches:
             doubt = found.doubts[0] if found.doubts else found.reason
             if doubt:
-                reasons.append(f"{found.name}: {doubt}")
+                by_doubt.setdefault(doubt, []).append(found.name)
+        reasons = [f"{' and '.join(names)}: {doubt}" for doubt, names in by_doubt.items()]
         more = len(reasons) - _MAX_REASONS
         shown = "; ".join(reasons[:_MAX_REASONS])
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.agreement import ENVELOPE
+from analysis.arm import Arm
 from analysis.frontier import FrontierResult
 from analysis.isoflop_result import BudgetFit, IsoflopResult, RefusedBudget
 from analysis.laws import LAWS
@@ -10,7 +11,7 @@ from analysis.polish import MAX_ITERATIONS, TOLERANCE
 from analysis.report.checklist import FitFacts, checklist
 from analysis.report.views import Card, Cell, Head, TableView, cell, estimate_cell, table_view
 from analysis.result import FitResult
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import CSS_VARIABLES, count, flops, number, printed
 
 _PROFILE_FORM = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arm import Arm
 from analysis.budgets import budgets_of
 from analysis.report.settings import UNKNOWN, Settings, read_settings, repeats
 from analysis.sensitivity import SensitivityResult
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import count, flops, loss_label, number
 
 Facts = tuple[tuple[str, str], ...]

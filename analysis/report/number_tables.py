@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from analysis.arm import Arm
 from analysis.report.views import Cell, Head, TableView, estimate_cell, table_view
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import CSS_VARIABLES, DOUBTFUL, count, flops, loss_label, loss_unit, number
 
 # Quantity of the surface fit -> what it is; the unit of E, A and B is that of the arm's own loss.

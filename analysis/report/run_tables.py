@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.arm import Arm
 from analysis.report.number_tables import bits, bits_kind
 from analysis.report.views import Cell, Head, TableView, cell, table_view
-from analysis.study import Arm, Study
+from analysis.study import Study
 from analysis.style import count, flops, loss_label, loss_unit, number
 from analysis.table import Table
 
