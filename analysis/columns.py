@@ -63,7 +63,7 @@ _NUMERIC = frozenset({
 })  # fmt: skip
 
 # More values than this, or fewer runs than this in each, and a column names runs, not groups.
-_MAX_GROUPS = 24
+MAX_GROUPS = 24
 _MIN_RUNS_PER_GROUP = 3
 
 
@@ -130,10 +130,13 @@ def _fits(values: pd.Series, role: str) -> bool:
         return bool(pd.to_numeric(values, errors="coerce").notna().any())
     if values.isna().all():
         return False
-    if role == "group":
-        counts = values.value_counts()
-        return bool(1 <= len(counts) <= _MAX_GROUPS and counts.median() >= _MIN_RUNS_PER_GROUP)
-    return True
+    return role != "group" or may_name_groups(values)
+
+
+def may_name_groups(values: pd.Series) -> bool:
+    """Whether the values are few, and each that of several runs."""
+    counts = values.value_counts()
+    return bool(1 <= len(counts) <= MAX_GROUPS and counts.median() >= _MIN_RUNS_PER_GROUP)
 
 
 def _names_sizes(raw: pd.DataFrame, column: str, found: Mapping[str, str]) -> bool:

@@ -52,7 +52,7 @@ def compare(
 
     Args:
         table: runs of two or more groups.
-        by: a column of the table's frame.
+        by: `group` for the table's own groups, or columns as in `Table.grouped_by`.
         reference: None takes the group that stands first.
         laws: laws in N and D in order of preference; the first is also fitted jointly.
         methods, with_envelope, with_joint: other approaches, and parts that may be left out.
@@ -63,7 +63,7 @@ def compare(
     """
     table = table.grouped_by(by)
     groups = table.groups
-    reference = _checked_reference(groups, reference, by)
+    reference = _checked_reference(groups, reference, table.by)
     yardsticks = _yardsticks(table)
     arms = {
         group: agreement(
@@ -92,7 +92,7 @@ def compare(
             for m in multipliers.values()
         ]
     return Comparison(
-        by=by, groups=groups, reference=reference, yardsticks=yardsticks, refusal=refusal,
+        by=table.by, groups=groups, reference=reference, yardsticks=yardsticks, refusal=refusal,
         arms=arms, differences=tuple(differences), joint=joint, multipliers=multipliers,
         missing=missing, verdicts=tuple(verdicts),
         n_runs={g: int((table.frame["group"] == g).sum()) for g in groups},
@@ -105,7 +105,7 @@ def _checked_reference(groups: Sequence[str], reference: str | None, by: str) ->
     if len(groups) < 2:
         raise AnalysisError(
             f"column {by!r} holds {len(groups)} group ({', '.join(map(str, groups))}); a "
-            "comparison needs two: name another column by --group"
+            "comparison needs two: name another column by --by"
         )
     if reference is not None and reference not in groups:
         raise AnalysisError(

@@ -7,6 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+# Order of the canonical columns; those that the source lacks are absent from the frame.
+CANONICAL = (
+    "row", "run_id", "sweep", "group", "size", "seed", "status", "params_total",
+    "params_non_embedding", "train_tokens", "train_flops", "train_flops_6nd", "budget_flops",
+    "unique_tokens", "tokens_predicted", "objective", "peak_lr", "loss_nats", "loss_kind",
+    "loss_standard_error", "bits_per_byte",
+    "bits_per_byte_kind", "bits_per_byte_standard_error", "unigram_nats",
+)  # fmt: skip
+
 LABELS = {
     "params_total": "parameters, with embeddings",
     "params_non_embedding": "parameters, without embeddings",
@@ -31,6 +40,8 @@ class RawTable:
         frame: canonical columns and `reason`, empty for rows that may be used.
         columns: role -> canonical column.
         labels: role or canonical column -> label with unit.
+        extra: columns beyond the canonical ones by which runs may be grouped.
+        by: what the groups are.
     """
 
     frame: pd.DataFrame
@@ -39,6 +50,8 @@ class RawTable:
     notes: tuple[str, ...]
     provenance: dict[str, Any]
     curve_points: pd.DataFrame = field(default_factory=pd.DataFrame)
+    extra: tuple[str, ...] = ()
+    by: str = "group"
 
 
 def labels_for(columns: dict[str, str], frame: pd.DataFrame, **known: str) -> dict[str, str]:

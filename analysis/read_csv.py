@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.columns import canonical_n, option_of, recognise
+from analysis.columns import canonical_n, may_name_groups, option_of, recognise
 from analysis.csv_labels import loss_kind_of, quoted_labels
 from analysis.errors import AnalysisError
-from analysis.raw_table import RawTable, labels_for
+from analysis.raw_table import CANONICAL, RawTable, labels_for
 from analysis.row_checks import unigram_reason
 
 # First data row of a file whose line 1 is the header.
@@ -48,7 +48,9 @@ def read_csv(
     for role in ("run_id", "group", "size", "seed", "status"):
         if role in found:
             frame[role] = raw[found[role]].astype(str) if role != "seed" else raw[found[role]]
-    notes += rivals + _derive(frame)
+    extra = _extra_columns(raw, found, frame)
+    frame = frame.assign(**{name: raw[name] for name in extra})
+    notes += rivals + _ungrouped(frame, extra) + _derive(frame)
     frame["loss_kind"], kind_note = loss_kind_of(frame, raw, found, loss_column)
     points = _curve_points(frame, loss_column, found["loss"])
     if len(points):
@@ -69,6 +71,8 @@ def read_csv(
         notes=tuple(notes + kind_note),
         provenance={"source": name, "rows": len(raw), "column_of": found, "where": where},
         curve_points=points,
+        extra=extra,
+        by=found.get("group", "group"),
     )
 
 
@@ -164,6 +168,26 @@ def _numbers(raw: pd.DataFrame, column: str, name: str) -> pd.Series:
             "number; write digits, such as 1.5e9"
         )
     return values
+
+
+def _extra_columns(
+    raw: pd.DataFrame, found: dict[str, str], frame: pd.DataFrame
+) -> tuple[str, ...]:
+    """Columns without a role whose few values may name groups."""
+    taken = {*found.values(), *frame.columns, *CANONICAL, "reason"}
+    return tuple(
+        str(c) for c in raw.columns
+        if c not in taken and raw[c].nunique() > 1 and may_name_groups(raw[c])
+    )  # fmt: skip
+
+
+def _ungrouped(frame: pd.DataFrame, extra: tuple[str, ...]) -> list[str]:
+    """Runs that may belong to several studies, of which nobody has said which is which."""
+    if "group" in frame or not extra:
+        return []
+    return [
+        f"all runs are one group, though they differ in {', '.join(extra)}; --by takes them apart"
+    ]
 
 
 def _derive(frame: pd.DataFrame) -> list[str]:

@@ -22,11 +22,8 @@ from analysis.sealed import (
     read_sealed,
 )
 
-# Fields of a spec that a law must not mix; at one size, for those that a recipe sets by size.
-_SETTINGS = (
-    "objective", "attention", "mask_rate", "target_share", "peak_lr", "batch_tokens",
-    "weight_decay", "precision",
-)  # fmt: skip
+# What a loss was measured on; columns while the records are read.
+_IDENTITIES = ("text", "windows", "tokenizer")
 
 
 def read_sweep(folder: Path, *, loss: str) -> RawTable:
@@ -73,6 +70,8 @@ def _read_cell(
     labels = cell.get("labels") or {}
     known = {"run_id": cell.get("run_id") or f"cell {labels}"}
     known |= {"group": labels.get("arch"), "size": labels.get("size"), "seed": labels.get("seed")}
+    # What the sweep planned; a cell that it excludes has labels alone.
+    known |= {"spec": {**labels, **(cell.get("spec") or {})}}
     budget = labels.get("train_flops")
     known |= {"budget_flops": float(budget) if budget is not None else None}
     if cell.get("excluded"):
@@ -141,7 +140,7 @@ def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[s
         "text": spec["corpus_fingerprint"],
         "tokenizer": spec["tokenizer_fingerprint"],
         "windows": f"of {spec['seq_len']} positions, {spec.get('eval_tokens', 131072)} in all",
-        "settings": {name: spec.get(name) for name in _SETTINGS},
+        "spec": spec,
         "reason": _reason(record, token_loss, term, loss),
     }  # fmt: skip
     shared = {k: row[k] for k in ("run_id", "group", "params_total", "params_non_embedding")}
@@ -179,11 +178,12 @@ def _raw(
     n_read: int,
 ) -> RawTable:
     frame = pd.DataFrame(rows)
-    for name in ("loss_kind", "text", "tokenizer", "windows"):
+    for name in ("loss_kind", *_IDENTITIES):
         if name not in frame:
             frame[name] = None
-    frame = _mark_texts(frame, loss).dropna(axis="columns", how="all")
     frame["reason"] = frame["reason"].fillna("")
+    frame = _mark_texts(frame, loss).drop(columns=list(_IDENTITIES))
+    frame, extra = _with_spec_columns(frame.dropna(axis="columns", how="all"))
     loss_column = "bits_per_byte" if loss == "bits_per_byte" else "loss_nats"
     error_column = {"bits_per_byte": "bits_per_byte_standard_error"}.get(
         loss_column, "loss_standard_error"
@@ -198,35 +198,39 @@ def _raw(
         frame=frame,
         columns=columns,
         labels=labels_for(columns, frame),
-        notes=(*_bound_note(frame, loss), *_pooling_notes(frame)),
+        notes=_bound_note(frame, loss),
         provenance={"source": source, "rows": n_read},
         curve_points=pd.DataFrame(points),
+        extra=extra,
+        by="arch",
     )
 
 
-def _pooling_notes(frame: pd.DataFrame) -> list[str]:
-    """Says where one group holds runs that differ in more than size, horizon and seed."""
-    if "settings" not in frame:
-        return []
-    notes = []
-    for group, runs in frame[frame["reason"] == ""].groupby("group"):
-        for name in _SETTINGS:
-            values = pd.Series([str(s[name]) for s in runs["settings"]], index=runs.index)
-            if values.groupby(runs["params_total"]).nunique().max() > 1:
-                found = sorted({str(s[name]) for s in runs["settings"]})
-                notes.append(
-                    f"group {group} pools runs of one size that differ in {name} "
-                    f"({', '.join(found)}): a law through all of them describes none"
-                )
-    return notes
+def _with_spec_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Gives every field of the specs that differs between the runs a column of its own name.
+
+    A spec that lacks a field which others have is older than the field and ran at its default.
+    """
+    has_run = (frame["reason"] == "").to_numpy()
+    ran = list(frame["spec"][has_run])
+    names = dict.fromkeys(name for spec in ran for name in spec)
+    differ = [n for n in names if len({str(spec.get(n, "default")) for spec in ran}) > 1]
+    made = {
+        name: [
+            spec.get(name, "default" if is_run else None)
+            for spec, is_run in zip(frame["spec"], has_run, strict=True)
+        ]
+        for name in differ
+        if name not in frame
+    }
+    return frame.assign(**made), tuple(differ)
 
 
 def _mark_texts(frame: pd.DataFrame, loss: str) -> pd.DataFrame:
     """Losses of different texts or windows, or nats of different tokenizers, are not compared."""
-    identities = ["text", "windows"] + (["tokenizer"] if loss != "bits_per_byte" else [])
     kind = frame["loss_kind"].copy()
-    for name in identities:
-        if frame[name].nunique() > 1:
+    for name in _IDENTITIES:
+        if (name != "tokenizer" or loss != "bits_per_byte") and frame[name].nunique() > 1:
             kind = kind.where(frame[name].isna(), kind + f", {name} " + frame[name].astype(str))
     return frame.assign(loss_kind=kind)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,18 +27,27 @@ def mark_bad_values(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataF
 
 
 def mark_duplicates(
-    frame: pd.DataFrame, columns: Mapping[str, str]
+    frame: pd.DataFrame, columns: Mapping[str, str], settings: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Excludes rows that are there twice; notes rows of one N, D, C, seed that differ in loss."""
+    """Excludes rows that are there twice; notes rows of one N, D, C, seed that differ in loss.
+
+    Args:
+        settings: columns in which two different runs may differ alone.
+    """
     frame = frame.reset_index(drop=True)
     reasons = [str(reason) for reason in frame["reason"]]
     axes = [columns[r] for r in ("n", "d", "c") if columns.get(r) in frame]
-    same_run = [*axes, *(name for name in ("seed", "group", "size") if name in frame)]
+    same_run = [
+        *axes,
+        *dict.fromkeys(name for name in ("seed", "group", "size", *settings) if name in frame),
+    ]
     good = frame[frame["reason"] == ""]
     repeats: dict[int, int] = {}
     for keys in (["run_id"], [*same_run, columns["loss"]]):
         firsts: dict[Any, int] = {}
-        for position, key in zip(good.index, good[keys].itertuples(index=False), strict=True):
+        # A missing value equals another missing one, which NaN does not.
+        values = good[keys].astype(object).where(good[keys].notna(), None)
+        for position, key in zip(good.index, values.itertuples(index=False), strict=True):
             first = firsts.setdefault(tuple(key), int(position))
             if first != position:
                 repeats.setdefault(int(position), first)

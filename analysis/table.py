@@ -11,19 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import grouping
 from analysis.errors import AnalysisError
+from analysis.pooling import pooling_notes
+from analysis.raw_table import CANONICAL
 from analysis.read_csv import read_csv
 from analysis.read_records import read_records, read_sweep
 from analysis.row_checks import AXES, mark_bad_values, mark_duplicates
-
-# Order of the canonical columns; those that the source lacks are absent from the frame.
-CANONICAL = (
-    "row", "run_id", "sweep", "group", "size", "seed", "status", "params_total",
-    "params_non_embedding", "train_tokens", "train_flops", "train_flops_6nd", "budget_flops",
-    "unique_tokens", "tokens_predicted", "objective", "peak_lr", "loss_nats", "loss_kind",
-    "loss_standard_error", "bits_per_byte",
-    "bits_per_byte_kind", "bits_per_byte_standard_error", "unigram_nats",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +32,9 @@ class Table:
         notes: what was guessed or derived, one sentence each; a report prints them.
         provenance: where the rows came from.
         curve_points: training curves in long form; empty where the source has none.
+        extra: columns of `frame` that are not canonical: the fields of the specs that differ
+            between the runs, or a CSV's other columns with few values.
+        by: what the groups are groups of, such as "arch" or "target_share,seed".
     """
 
     frame: pd.DataFrame
@@ -47,6 +44,8 @@ class Table:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     curve_points: pd.DataFrame = field(default_factory=pd.DataFrame)
+    extra: tuple[str, ...] = ()
+    by: str = "group"
 
     def values(self, role: str) -> np.ndarray:
         """The column that plays `role`, as float64 [runs].
@@ -152,26 +151,21 @@ class Table:
             excluded=self.excluded.drop(self.excluded.index[index]).reset_index(drop=True),
         )
 
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """Columns by which the runs may be grouped: their values differ and are few."""
+        return grouping.group_columns(self)
+
     def grouped_by(self, by: str) -> Table:
-        """The same runs with column `by` as their group; `group` and `arch` change nothing.
+        """The same runs with column `by` as their group; several columns joined by a comma.
+
+        `group` and `arch` stand for the groups that the table has. A run without a value moves
+        to `excluded`.
 
         Raises:
-            AnalysisError: there is no such column.
+            AnalysisError: there is no such column; the message lists those that there are.
         """
-        if by in ("group", "arch"):
-            return self
-        if by not in self.frame:
-            raise AnalysisError(
-                f"the table has no column {by!r} (--by); it has {', '.join(self.frame.columns)}"
-            )
-        frame = self.frame.assign(group=self.frame[by].astype(str))
-        excluded, points = self.excluded, self.curve_points
-        if by in excluded:
-            excluded = excluded.assign(group=excluded[by].astype(str))
-        if len(points):
-            group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
-            points = points.assign(group=points["run_id"].map(group_of))
-        return dataclasses.replace(self, frame=frame, excluded=excluded, curve_points=points)
+        return grouping.grouped_by(self, by)
 
     def with_columns(self, **roles: str) -> Table:
         """The same runs with another counting convention, such as n="params_non_embedding"."""
@@ -215,10 +209,12 @@ def load_table(
     else:
         raw = read_records(source, loss=loss)
     frame = raw.frame
-    frame = frame[[name for name in (*CANONICAL, "reason") if name in frame]]
+    names = dict.fromkeys((*CANONICAL, *raw.extra, "reason"))
+    frame = frame[[name for name in names if name in frame]]
     frame = mark_bad_values(frame, raw.columns)
-    frame, notes = mark_duplicates(frame, raw.columns)
+    frame, notes = mark_duplicates(frame, raw.columns, raw.extra)
     kept = (frame["reason"] == "").to_numpy()
+    notes += pooling_notes(frame[kept], raw.columns["n"])
     table = Table(
         frame=frame[kept].drop(columns="reason").reset_index(drop=True),
         excluded=frame[~kept].reset_index(drop=True),
@@ -227,6 +223,8 @@ def load_table(
         notes=(*raw.notes, *notes),
         provenance=raw.provenance,
         curve_points=raw.curve_points,
+        extra=tuple(name for name in raw.extra if name not in CANONICAL),
+        by=raw.by,
     )
     if table.frame.empty:
         why = "; ".join(f"{n} {r}" for r, n in table.excluded["reason"].value_counts().items())

@@ -64,14 +64,26 @@ def fit(
     found, reasons = fit_groups(table, law=law, objective=objective, n_boot=n_boot, seed=seed)
     if as_json:
         fits = {group: result.to_dict() for group, result in found.items()}
-        print(json.dumps({"fits": fits, "not_fitted": reasons}, indent=1))
+        found_all = {"fits": fits, "not_fitted": reasons, "notes": table.notes}
+        print(json.dumps(found_all | {"in_no_group": _in_no_group(table)}, indent=1))
         return
     for group, result in found.items():
         print(f"== {group} ==\n{result.summary()}\n")
     for group, reason in reasons.items():
         print(f"== {group} ==\nnot fitted: {reason}\n")
+    for run, reason in _in_no_group(table).items():
+        print(f"excluded, in no group: {run}: {reason}")
     for note in table.notes:
         print(f"note: {note}")
+
+
+def _in_no_group(table: Table) -> dict[str, str]:
+    """Excluded runs that no group lists, because what groups them is not known: run -> reason."""
+    rows = table.excluded
+    if table.groups:
+        rows = rows[~rows["group"].isin(table.groups)] if "group" in rows else rows
+        return {str(r["run_id"]): str(r["reason"]) for r in rows.to_dict("records")}
+    return {}
 
 
 def fit_groups(

@@ -64,7 +64,7 @@ def report(
     folder = out or default_folder(path, "report")
     forecast = path / "plan.json"
     planned = forecast.read_bytes() if forecast.is_file() else b""
-    key = _key(table, (str(path), reference, n_boot, seed, planned))
+    key = _key(table, (str(path), columns, reference, n_boot, seed, planned))
     lines = _still_true(folder, key)
     if lines is None:
         from analysis.report.page import write_report

@@ -53,7 +53,8 @@ _OPTIONS = (
         help="Where a sweep given by its bare name lies.",
     ),
     click.option("--by", "--group", metavar="COL",
-                 help="Column of the groups; several joined by a comma.  [default: the arms]"),
+                 help="Column of the groups, or a setting that differs, such as seed or mask_rate; "
+                 "several joined by a comma.  [default: the arms]"),
     click.option("--n", metavar="COL", help="Column of N, such as params_non_embedding."),
     click.option("--d", metavar="COL", help="Column of D, the training tokens."),
     click.option("--c", metavar="COL", help="Column of C, the FLOPs, such as train_flops_6nd."),
