@@ -9,10 +9,11 @@ from itertools import combinations
 
 import pandas as pd
 
+from analysis.curve_frontier import frontier
 from analysis.difference import difference, excludes, signed
 from analysis.errors import AnalysisError
 from analysis.fit import Objective, fit_law
-from analysis.frontier import FrontierResult, frontier
+from analysis.frontier_result import FrontierResult
 from analysis.isoflop_profiles import isoflop
 from analysis.isoflop_result import IsoflopResult, Method
 from analysis.laws import LAWS

@@ -60,6 +60,15 @@ def compare(
     Raises:
         AnalysisError: fewer than two groups, an unknown reference, or losses on several
             yardsticks inside one group.
+
+    >>> import pandas as pd
+    >>> from analysis import compare, load_table
+    >>> from analysis.examples import planted_runs
+    >>> plain, better = planted_runs(seed=1), planted_runs(seed=2, A=300, B=1500)
+    >>> runs = pd.concat([plain.assign(arm="plain"), better.assign(arm="better")])
+    >>> found = compare(load_table(runs), laws=("chinchilla",), with_joint=False, n_boot=100)
+    >>> [verdict.claim or "not established" for verdict in found.verdicts]
+    ['not established', 'better']
     """
     table = table.grouped_by(by)
     groups = table.groups

@@ -10,6 +10,8 @@ from analysis.agreement import AgreementResult
 from analysis.difference import Verdict
 from analysis.joint_result import JointResult
 from analysis.multiplier_result import Multiplier
+from analysis.shown import Shown, as_html, flag_lines
+from analysis.style import printed
 from analysis.values import Estimate, Flag
 
 
@@ -30,8 +32,8 @@ class Difference:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Comparison(Shown):
     """What may be said about the groups of one table.
 
     Attributes:
@@ -89,10 +91,21 @@ class Comparison:
 
     def summary(self) -> str:
         """Verdicts, refusal and warnings as lines of text."""
+        return "\n".join([*self._lines(), *flag_lines(self.flags)])
+
+    def _lines(self) -> list[str]:
         lines = [verdict.sentence for verdict in self.verdicts]
         if self.joint is not None:
             lines.append(self.joint.sentence)
         if self.refusal:
             lines.append(f"losses are not compared: {self.refusal}")
-        lines += [f"{part}: {reason}" for part, reason in self.missing.items()]
-        return "\n".join([*lines, *(f"{flag.severity}: {flag.message}" for flag in self.flags)])
+        return lines + [f"{part}: {reason}" for part, reason in self.missing.items()]
+
+    def _repr_html_(self) -> str:
+        heads = ("group", "reference", "approach", "a(group) - a(reference)", "sound", "reason")
+        rows = [
+            (x.group, x.reference, x.approach, printed(x.estimate) if x.estimate else "–",
+             "yes" if x.is_sound else "no", x.reason)
+            for x in self.differences
+        ]  # fmt: skip
+        return as_html(self._lines(), heads=heads, rows=rows, flags=self.flags)

@@ -73,6 +73,18 @@ def fit_law(
     Raises:
         AnalysisError: the table or an argument cannot be used; one line with the remedy.
     Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.3, for the objective.
+
+    >>> from analysis import fit_law, load_table
+    >>> from analysis.examples import planted_runs
+    >>> fit = fit_law(load_table(planted_runs()), "chinchilla", n_boot=100)
+    >>> fit.status
+    'ok'
+    >>> alpha = fit.estimate("alpha")
+    >>> alpha.interval.low < 0.34 < alpha.interval.high
+    True
+    >>> best = fit.optimal(1e21)
+    >>> f"{best.params.value:.2g} params, {best.tokens_per_param:.0f} tokens per parameter"
+    '3.2e+09 params, 17 tokens per parameter'
     """
     chosen = _checked(law, objective, delta, intervals, n_boot)
     columns = {"n": n, "d": d, "c": c, "u": u, "loss": loss}

@@ -68,6 +68,14 @@ def isoflop(
         tolerance: relative width within which FLOPs count as one budget.
     Raises:
         AnalysisError: mixed yardsticks or groups, or fewer than two budgets have a minimum.
+
+    >>> from analysis import isoflop, load_table
+    >>> from analysis.examples import planted_runs
+    >>> result = isoflop(load_table(planted_runs()))
+    >>> round(result.exponents["a"].value, 2)
+    0.52
+    >>> len(result.budgets), len(result.refused)
+    (5, 0)
     """
     _check(table, method)
     budget = budgets_of(table, tolerance=tolerance)

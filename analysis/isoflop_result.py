@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.noise import Noise
+from analysis.shown import Shown, as_html, flag_lines
+from analysis.style import count, flops, number, printed
 from analysis.values import Estimate, Flag, Interval
 
 Floats = NDArray[np.float64]
@@ -58,8 +60,8 @@ class RefusedBudget:
     losses: Floats
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IsoflopResult:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class IsoflopResult(Shown):
     """The exponents of N*(C) and D*(C) and the profiles behind them.
 
     Attributes:
@@ -106,3 +108,35 @@ class IsoflopResult:
         ]
         frame = pd.DataFrame([*used, *refused])
         return frame.sort_values("budget_flops", ignore_index=True)
+
+    def summary(self) -> str:
+        """The exponents with intervals, the minimum of each budget, and the flags."""
+        budgets = [f"  {' | '.join(row)}" for row in (_HEADS, *self._rows())]
+        return "\n".join([*self._lines(), *budgets, *flag_lines(self.flags)])
+
+    def _lines(self) -> list[str]:
+        noise = "unknown" if self.noise.nats is None else f"{self.noise.nats:.2g} in loss"
+        return [
+            f"IsoFLOP minima ({self.method}), {self.yardstick}: "
+            f"a = {printed(self.exponents['a'])}, b = {printed(self.exponents['b'])}",
+            f"{self.n_runs} runs; {len(self.budgets)} budgets with a minimum, "
+            f"{len(self.refused)} refused; N = {self.columns['n']}, C = {self.columns['c']}; "
+            f"noise of a run: {noise}, {self.noise.source}",
+        ]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = {
+            b.flops: (flops(b.flops), str(b.n_sizes), count(b.params_opt), count(b.tokens_opt),
+                      number(b.loss_opt, 4))
+            for b in self.budgets
+        }  # fmt: skip
+        rows |= {
+            b.flops: (flops(b.flops), str(b.n_sizes), "refused", "", b.reason) for b in self.refused
+        }
+        return [rows[budget] for budget in sorted(rows)]
+
+    def _repr_html_(self) -> str:
+        return as_html(self._lines(), heads=_HEADS, rows=self._rows(), flags=self.flags)
+
+
+_HEADS = ("budget, FLOPs", "sizes", "N*", "D*", "loss")

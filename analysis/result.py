@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from analysis import predict, summary
 from analysis.errors import AnalysisError
 from analysis.laws import LAWS
+from analysis.shown import Shown
 from analysis.values import (
     Axis,
     Estimate,
@@ -35,8 +36,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitResult:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class FitResult(Shown):
     """A fitted law with its uncertainty, its rows and its warnings.
 
     Attributes:
@@ -195,6 +196,13 @@ class FitResult:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the draws, JSON-able; a number that is not finite becomes None."""
         return summary.as_dict(self)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(
+            f"{name} {estimate.value:.4g}"
+            for name, estimate in {**self.estimates, **self.derived}.items()
+        )
+        return f"<FitResult {self.law}, {self.n_runs} runs, {self.status}: {numbers}>"
 
     def _repr_html_(self) -> str:
         return summary.as_html(self)

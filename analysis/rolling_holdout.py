@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.fit import Objective, fit_law
 from analysis.laws import LAWS
+from analysis.shown import Shown, as_html, flag_lines
+from analysis.style import flops, number
 from analysis.table import Table
 from analysis.values import Flag
 
@@ -48,8 +50,8 @@ class Split:
     n_between: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HoldoutResult:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class HoldoutResult(Shown):
     """Errors of prediction per law and cut.
 
     Attributes:
@@ -73,6 +75,39 @@ class HoldoutResult:
     predictions: pd.DataFrame
     flags: tuple[Flag, ...]
 
+    def summary(self) -> str:
+        """Which law predicts best, the errors of all, and the flags."""
+        laws = [f"  {' | '.join(row)}" for row in (_HEADS, *self._rows())]
+        return "\n".join([*self._lines(), *laws, *flag_lines(self.flags)])
+
+    def _lines(self) -> list[str]:
+        best = self.ranking.iloc[0]
+        lead = "best" if self.is_clear else "best, within the noise of the next"
+        cuts = ", ".join(
+            f"{s.n_fitted} runs fitted and {s.n_predicted} predicted from "
+            f"{flops(s.predicted_from_flops)} FLOPs" for s in self.splits
+        )  # fmt: skip
+        return [
+            f"Hold-out: the {self.headline} law predicts {lead}, missing by "
+            f"{100 * best['error']:.2g} % on average",
+            cuts,
+            *self.skipped,
+        ]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        reasons = self.errors[self.errors["reason"] != ""].groupby("law")["reason"].first()
+        return [
+            (str(row["law"]), str(row["parameters"]), number(100 * row["error"]),
+             number(100 * row["spread"]), str(row["cuts"]), str(reasons.get(row["law"], "")))
+            for row in self.ranking.to_dict("records")
+        ]  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return as_html(self._lines(), heads=_HEADS, rows=self._rows(), flags=self.flags)
+
+
+_HEADS = ("law", "parameters", "error, %", "spread over cuts, %", "cuts", "not fitted")
+
 
 def holdout(
     table: Table,
@@ -91,6 +126,12 @@ def holdout(
         gap: runs are fitted up to this share of the FLOPs at the cut.
     Raises:
         AnalysisError: no cut leaves enough runs on both sides, or no law can be fitted.
+
+    >>> from analysis import holdout, load_table
+    >>> from analysis.examples import planted_runs
+    >>> result = holdout(load_table(planted_runs()), laws=("chinchilla", "compute"))
+    >>> result.headline, result.is_clear
+    ('chinchilla', True)
     """
     _check(table, laws)
     flops = table.values("c")

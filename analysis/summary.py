@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from analysis import shown
 from analysis.style import plain
 
 if TYPE_CHECKING:
@@ -122,20 +122,12 @@ def as_html(fit: FitResult) -> str:
     rows = []
     for estimate in {**fit.estimates, **fit.derived}.values():
         box = estimate.interval
-        shown = f"{plain(box.low)} to {plain(box.high)}" if box else ""
-        cells = (estimate.name, f"{estimate.value:.5g}", shown, box.method if box else "",
-                 estimate.unit, estimate.meaning)  # fmt: skip
-        rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
-    flags = "".join(
-        f"<li><b>{html.escape(f.code)}</b> ({f.severity}): {html.escape(f.message)}</li>"
-        for f in fit.flags
-    )
-    head = "".join(
-        f"<th>{name}</th>" for name in ("", "value", "95 %", "interval by", "unit", "meaning")
-    )
-    return (
-        f"<div><p><b>{html.escape(fit.label)}</b>: {html.escape(fit.formula)}<br>"
-        f"status <b>{fit.status}</b>; {fit.n_runs} runs, {len(fit.excluded)} excluded</p>"
-        f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-        f"<ul>{flags}</ul></div>"
-    )
+        ends = f"{plain(box.low)} to {plain(box.high)}" if box else ""
+        rows.append((estimate.name, f"{estimate.value:.5g}", ends, box.method if box else "",
+                     estimate.unit, estimate.meaning))  # fmt: skip
+    lines = [
+        f"{fit.label}: {fit.formula}",
+        f"status {fit.status}; {fit.n_runs} runs, {len(fit.excluded)} excluded",
+    ]
+    heads = ("", "value", "95 %", "interval by", "unit", "meaning")
+    return shown.as_html(lines, heads=heads, rows=rows, flags=fit.flags)

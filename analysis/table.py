@@ -201,6 +201,16 @@ def load_table(
     Raises:
         AnalysisError: a column is missing or ambiguous, a cell is no number, or the loss of a
             CSV is NaN. One line each, with the remedy.
+
+    >>> from analysis import load_table
+    >>> from analysis.examples import planted_runs
+    >>> runs = planted_runs()
+    >>> runs.loc[3, "loss"] = -1.0
+    >>> table = load_table(runs)
+    >>> len(table.frame), table.columns["n"]
+    (18, 'params_total')
+    >>> table.excluded["reason"].tolist()
+    ['loss_nats is -1; it must be finite and positive']
     """
     if isinstance(source, (str, Path)) and Path(source).is_dir():
         raw = read_sweep(Path(source), loss=loss)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.curve_frontier import frontier
 from analysis.errors import AnalysisError
-from analysis.frontier import frontier
 from analysis.table import load_table
 from tests.planted_runs import LAW, isoflop_frame, law_loss
 

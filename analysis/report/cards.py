@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from analysis.agreement import ENVELOPE
 from analysis.arm import Arm
-from analysis.frontier import FrontierResult
+from analysis.frontier_result import FrontierResult
 from analysis.isoflop_result import BudgetFit, IsoflopResult, RefusedBudget
 from analysis.laws import LAWS
 from analysis.polish import MAX_ITERATIONS, TOLERANCE
-from analysis.report.checklist import FitFacts, checklist
+from analysis.report.checklist import Facts, FitFacts, checklist
 from analysis.report.views import Card, Cell, Head, TableView, cell, estimate_cell, table_view
 from analysis.result import FitResult
 from analysis.study import Study
@@ -19,6 +19,9 @@ _PROFILE_FORM = {
     "akima": "L = an Akima interpolant of log L over log N per budget",
 }
 _OBJECTIVES = {"huber": "Huber's loss", "l1": "the absolute value", "ls": "half the square"}
+_ENVELOPE_FORM = (
+    "N* = the size with the lowest loss at C, then N* = k C^a; Hoffmann et al. 2022, 3.1"
+)
 _CLOSED_FORM = "none: the optimum is in closed form"
 
 
@@ -47,13 +50,19 @@ def _surface(study: Study, arm: Arm) -> Card:
     if fit is None:
         reason = arm.missing.get("fit", "no reason given")
         return _failed(study, arm, title, LAWS["chinchilla"].formula, reason)
+    facts = checklist(study, arm, surface_facts(fit))
+    return surface_card(fit, title, facts, CSS_VARIABLES[arm.mark.colour])
+
+
+def surface_card(fit: FitResult, title: str, facts: Facts, key: str = "") -> Card:
+    """The card of a fitted law; `key` is the CSS variable of its arm's colour."""
     return Card(
         title=title,
         status=fit.status,
-        key=CSS_VARIABLES[arm.mark.colour],
+        key=key,
         formula=fit.formula,
         table=_estimates(fit),
-        facts=checklist(study, arm, _surface_facts(fit)),
+        facts=facts,
         flags=fit.flags,
     )
 
@@ -70,7 +79,7 @@ def _estimates(fit: FitResult) -> TableView:
     return table_view(caption, heads, rows)
 
 
-def _surface_facts(fit: FitResult) -> FitFacts:
+def surface_facts(fit: FitResult) -> FitFacts:
     law = LAWS[fit.law]
     delta = f", δ = {fit.delta:g}" if fit.delta else ""
     limits = ", ".join(f"{p.name} {p.low:g} to {p.high:g}" for p in law.parameters)
@@ -110,21 +119,26 @@ def _profiles(study: Study, arm: Arm) -> Card:
     if result is None:
         form = _PROFILE_FORM["parabola"] + ", then N* = k C^a"
         return _failed(study, arm, title, form, arm.missing.get("isoflop", "no reason given"))
+    facts = checklist(study, arm, profile_facts(result))
+    return profiles_card(result, title, facts, CSS_VARIABLES[arm.mark.colour])
+
+
+def profiles_card(result: IsoflopResult, title: str, facts: Facts, key: str = "") -> Card:
+    """The card of isoFLOP profiles; `key` is the CSS variable of their arm's colour."""
     warned = any(flag.severity != "note" for flag in result.flags)
     return Card(
         title=title,
         status="flagged" if warned else "ok",
-        key=CSS_VARIABLES[arm.mark.colour],
+        key=key,
         formula=f"N* = {number(result.coefficients['params_at_1'])} × C^"
         f"{number(result.exponents['a'].value)}",
         table=_budgets(result),
-        facts=(("a", _with_method(result, "a")), ("b", _with_method(result, "b")),
-               *checklist(study, arm, _profile_facts(result))),
+        facts=(("a", _with_method(result, "a")), ("b", _with_method(result, "b")), *facts),
         flags=result.flags,
     )  # fmt: skip
 
 
-def _profile_facts(result: IsoflopResult) -> FitFacts:
+def profile_facts(result: IsoflopResult) -> FitFacts:
     used, refused = len(result.budgets), len(result.refused)
     lost = max((budget.lost_share for budget in result.budgets), default=0.0)
     return FitFacts(
@@ -145,17 +159,35 @@ def _profile_facts(result: IsoflopResult) -> FitFacts:
 def _envelope(study: Study, arm: Arm) -> Card:
     title = f"{arm.name}: lower envelope"
     found = arm.agreement.named(ENVELOPE)
-    form = "N* = the size with the lowest loss at C, then N* = k C^a; Hoffmann et al. 2022, 3.1"
     if found is None or not isinstance(found.result, FrontierResult):
         reason = found.reason if found and found.reason else "it was not asked for"
-        return _failed(study, arm, title, form, reason)
-    result, a = found.result, found.result.exponents["a"]
+        return _failed(study, arm, title, _ENVELOPE_FORM, reason)
+    facts = checklist(study, arm, envelope_facts(found.result))
+    status = "flagged" if found.doubts else "ok"
+    return envelope_card(found.result, title, facts, status, CSS_VARIABLES[arm.mark.colour])
+
+
+def envelope_card(
+    result: FrontierResult, title: str, facts: Facts, status: str, key: str = ""
+) -> Card:
+    """The card of a lower envelope; `key` is the CSS variable of its arm's colour."""
+    a = result.exponents["a"]
+    return Card(
+        title=title, status=status, key=key,
+        formula=f"N* = {number(result.coefficients['params_at_1'])} × C^{number(a.value)}",
+        facts=facts, flags=result.flags,
+    )  # fmt: skip
+
+
+def envelope_facts(result: FrontierResult) -> FitFacts:
+    """How an envelope was made, item by item."""
+    a = result.exponents["a"]
     low, high = result.flops_range
     tried = ", ".join(f"{row['smoothing']:.0f}: {row['a']:.3f}"
                       for _, row in result.variants.iterrows())  # fmt: skip
     left_out = "; ".join(result.left_out) or "nothing"
-    facts = FitFacts(
-        form=form,
+    return FitFacts(
+        form=_ENVELOPE_FORM,
         objective=f"least squares of log N* on log C from {flops(low)} to {flops(high)} FLOPs, "
         "where a smaller and a larger size reach the same FLOPs",
         start=_CLOSED_FORM,
@@ -165,12 +197,6 @@ def _envelope(study: Study, arm: Arm) -> Card:
         uncertainty=f"{printed(a)} ({a.interval.method if a.interval else 'no interval'})",
         goodness=f"{result.n_sizes} sizes on the line; a by readings averaged: {tried}",
     )
-    return Card(
-        title=title, status="flagged" if found.doubts else "ok",
-        key=CSS_VARIABLES[arm.mark.colour],
-        formula=f"N* = {number(result.coefficients['params_at_1'])} × C^{number(a.value)}",
-        facts=checklist(study, arm, facts), flags=result.flags,
-    )  # fmt: skip
 
 
 def _with_method(result: IsoflopResult, name: str) -> str:

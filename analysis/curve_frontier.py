@@ -9,13 +9,12 @@ next in steps, so it is a second opinion.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.comparable import Basis, Readings
+from analysis.comparable import Readings
 from analysis.envelope import (
     GRID,
     MOST_AVERAGED,
@@ -26,9 +25,10 @@ from analysis.envelope import (
     lower_envelope,
 )
 from analysis.errors import AnalysisError
+from analysis.frontier_result import FrontierResult
 from analysis.power_line import estimate_from_draws, fit_line
 from analysis.table import Table
-from analysis.values import Estimate, Flag
+from analysis.values import Flag
 
 Floats = NDArray[np.float64]
 
@@ -41,43 +41,6 @@ _UNSETTLED = 0.05
 # Above this share of draws without an exponent of their own the interval describes the others.
 _MANY_STUCK = 0.05
 _NO_SLOPE = 1e-9
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrontierResult:
-    """The envelope and the exponents of N*(C) and D*(C) along it.
-
-    Attributes:
-        exponents: `a` of N* and `b` of D*, with intervals over resampled runs.
-        coefficients: `params_at_1`, `tokens_at_1`: N* = params_at_1 x C^a.
-        points: see `analysis.envelope.Envelope`.
-        basis: what makes the losses on it comparable; `left_out`: what was not taken.
-        n_sizes: sizes on the part that the line is fitted through.
-        flops_range: the FLOPs over which the line is fitted.
-        variants: `smoothing` and `a`: what the number of averaged readings decides.
-        draws: `a` and `b` per draw.
-    """
-
-    exponents: dict[str, Estimate]
-    coefficients: dict[str, float]
-    points: pd.DataFrame
-    flops_range: tuple[float, float]
-    basis: Basis
-    left_out: tuple[str, ...]
-    n_sizes: int
-    smoothing: int
-    variants: pd.DataFrame
-    draws: dict[str, Floats]
-    columns: dict[str, str]
-    labels: dict[str, str]
-    yardstick: str
-    n_runs: int
-    flags: tuple[Flag, ...]
-    seed: int
-
-    def params_opt(self, flops: float | Floats) -> Floats:
-        """N* on the fitted line at a budget in FLOPs."""
-        return self.coefficients["params_at_1"] * np.asarray(flops) ** self.exponents["a"].value
 
 
 def frontier(
@@ -100,6 +63,19 @@ def frontier(
             curves of under 200 readings and one for ends of runs (`envelope.smoothing_of`).
     Raises:
         AnalysisError: no curves, several groups or yardsticks, or under two sizes on the envelope.
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from analysis import frontier, load_table
+    >>> parts = []
+    >>> for n in np.geomspace(1e6, 3e9, 16):
+    ...     d = np.geomspace(1e7, 3e11, 60)
+    ...     loss = 1.8 + 400 / n**0.34 + 2000 / d**0.37
+    ...     curve = pd.DataFrame({"N": n, "D": d, "C": 6 * n * d, "loss": loss})
+    ...     parts.append(curve.assign(run=f"N = {n:.3g}"))
+    >>> result = frontier(load_table(pd.concat(parts)), n_boot=100)
+    >>> round(result.exponents["a"].value, 2)
+    0.52
     """
     envelope = lower_envelope(table, split=split, smoothing=smoothing)
     points, readings, smoothing = envelope.points, envelope.readings, envelope.smoothing
