@@ -26,7 +26,7 @@ from analysis.envelope import (
 )
 from analysis.errors import AnalysisError
 from analysis.frontier_result import FrontierResult
-from analysis.power_line import estimate_from_draws, fit_line
+from analysis.power_line import estimate_from_draws, fit_line, scale_of
 from analysis.table import Table
 from analysis.values import Flag
 
@@ -91,7 +91,8 @@ def frontier(
     log_c = np.log(points["train_flops"].to_numpy()[used])
     draws = _draw(readings, table.columns["n"], smoothing, (low, high), only_bracketed, n_boot,
                   seed)  # fmt: skip
-    exponents, coefficients = {}, {}
+    exponents = {}
+    coefficients: dict[str, float] = {}
     for name, role, opt in (("a", "params", "N_opt"), ("b", "tokens", "D_opt")):
         values = np.log(points[f"{role}_opt"].to_numpy()[used])
         slope, intercept = fit_line(log_c, values[None], np.ones_like(log_c))
@@ -99,7 +100,7 @@ def frontier(
             name, slope[0], {f"bootstrap by {readings.unit}": draws[name]}, level=level,
             meaning=f"exponent of {opt} over C along the envelope",
         )  # fmt: skip
-        coefficients[f"{role}_at_1"] = float(np.exp(intercept[0]))
+        coefficients |= scale_of(f"{role}_at_1", float(intercept[0]))
     tried = _smoothings(readings, smoothing)
     variants = _variants(readings, table.columns["n"], (low, high), only_bracketed, tried)
     return FrontierResult(

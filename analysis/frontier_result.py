@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.comparable import Basis
+from analysis.power_line import on_line
 from analysis.shown import Shown, as_html, flag_lines
 from analysis.style import flops, printed
 from analysis.values import Estimate, Flag
@@ -23,7 +24,8 @@ class FrontierResult(Shown):
 
     Attributes:
         exponents: `a` of N* and `b` of D*, with intervals over resampled runs.
-        coefficients: `params_at_1`, `tokens_at_1`: N* = params_at_1 x C^a.
+        coefficients: `params_at_1`, `tokens_at_1`: N* = params_at_1 x C^a; their
+            logarithms as `log_...`.
         points: see `analysis.envelope.Envelope`.
         basis: what makes the losses on it comparable; `left_out`: what was not taken.
         n_sizes: sizes on the part that the line is fitted through.
@@ -51,7 +53,7 @@ class FrontierResult(Shown):
 
     def params_opt(self, flops: float | Floats) -> Floats:
         """N* on the fitted line at a budget in FLOPs."""
-        return self.coefficients["params_at_1"] * np.asarray(flops) ** self.exponents["a"].value
+        return on_line(self.coefficients, "params_at_1", self.exponents["a"].value, flops)
 
     def summary(self) -> str:
         """The exponents with intervals, how they were made, and the flags."""

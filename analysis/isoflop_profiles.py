@@ -18,7 +18,7 @@ from analysis.budgets import Profile, budgets_of, profiles_of
 from analysis.errors import AnalysisError
 from analysis.isoflop_result import BudgetFit, IsoflopResult, Method, RefusedBudget
 from analysis.noise import Noise, noise_of
-from analysis.power_line import estimate_from_draws, fit_line, quantile_interval
+from analysis.power_line import estimate_from_draws, fit_line, quantile_interval, scale_of
 from analysis.table import Table
 from analysis.values import Estimate, Flag
 
@@ -215,7 +215,8 @@ def _regress(
     # out, which tells less than the truth where it happens often; the two-level draws keep it.
     whole = np.stack([d.inside for d in drawn]).all(axis=0)
     resampled = generator.integers(len(fits), size=(n_boot, len(fits)))
-    exponents, coefficients, draws = {}, {}, {}
+    exponents, draws = {}, {}
+    coefficients: dict[str, float] = {}
     for name, role in (("a", "params"), ("b", "tokens")):
         values = np.log([getattr(fit, f"{role}_opt") for fit in fits])
         slope, intercept = fit_line(log_c, values[None], weight)
@@ -232,7 +233,7 @@ def _regress(
         exponents[name] = estimate_from_draws(
             name, slope[0], ways, meaning=f"exponent of {opt} over C", level=level
         )
-        coefficients[f"{role}_at_1"] = float(np.exp(intercept[0]))
+        coefficients |= scale_of(f"{role}_at_1", float(intercept[0]))
         draws[name] = two_level if len(fits) >= MIN_SIZES else by_noise
     return exponents, coefficients, draws
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.noise import Noise
+from analysis.power_line import on_line
 from analysis.shown import Shown, as_html, flag_lines
 from analysis.style import count, flops, number, printed
 from analysis.values import Estimate, Flag, Interval
@@ -66,7 +67,8 @@ class IsoflopResult(Shown):
 
     Attributes:
         exponents: `a` of N* and `b` of D*.
-        coefficients: `params_at_1` and `tokens_at_1`: N* = params_at_1 x C^a.
+        coefficients: `params_at_1` and `tokens_at_1`: N* = params_at_1 x C^a; their
+            logarithms as `log_...`.
         noise: standard deviation of the loss of a run and where it was taken from.
         draws: `a` and `b` per draw of the two-level bootstrap.
         columns, labels: as in the table: the convention of N, D, C and the yardstick.
@@ -88,11 +90,11 @@ class IsoflopResult(Shown):
 
     def params_opt(self, flops: float | Floats) -> Floats:
         """N* on the fitted line at a budget in FLOPs."""
-        return self.coefficients["params_at_1"] * np.asarray(flops) ** self.exponents["a"].value
+        return on_line(self.coefficients, "params_at_1", self.exponents["a"].value, flops)
 
     def tokens_opt(self, flops: float | Floats) -> Floats:
         """D* on the fitted line at a budget in FLOPs."""
-        return self.coefficients["tokens_at_1"] * np.asarray(flops) ** self.exponents["b"].value
+        return on_line(self.coefficients, "tokens_at_1", self.exponents["b"].value, flops)
 
     def frame(self) -> pd.DataFrame:
         """One row per budget, used or refused."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.laws.law import safe_exp
 from analysis.values import Estimate, Interval
 
 Floats = NDArray[np.float64]
@@ -33,6 +36,16 @@ def fit_line(x: Floats, y_BK: Floats, weight: Floats) -> tuple[Floats, Floats]:
     enough = spread > 1e-9 * safe
     slope = (w_BK * x_off * y_BK).sum(axis=1) / np.where(enough, spread, np.nan)
     return slope, y_mean - slope * x_mean
+
+
+def scale_of(name: str, log_scale: float) -> dict[str, float]:
+    """The factor of a line and its logarithm, which holds it where the factor is out of range."""
+    return {name: float(safe_exp(np.asarray(log_scale))), f"log_{name}": log_scale}
+
+
+def on_line(scale: Mapping[str, float], name: str, exponent: float, x: float | Floats) -> Floats:
+    """The line of `scale_of` and an exponent at x; inf or 0 where it leaves the range of floats."""
+    return safe_exp(scale[f"log_{name}"] + exponent * np.log(np.asarray(x, dtype=float)))
 
 
 def quantile_interval(
