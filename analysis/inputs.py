@@ -93,6 +93,12 @@ def read_runs(
         AnalysisError: a column is missing, a value is not finite and positive, or there are
             fewer runs than parameters. One line each, with the remedy.
     """
+    kinds = getattr(table, "loss_kinds", ())
+    if len(kinds) > 1:
+        raise AnalysisError(
+            f"no law runs through losses on {len(kinds)} yardsticks ({', '.join(kinds)}): group "
+            "by loss_kind, or use bits_per_byte"
+        )
     frame, excluded = _usable_rows(table)
     names = _run_names(frame)
     chosen = _choose_columns(table, frame, law, columns)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Arrays that are too long to be read.
 _LEFT_OUT = ("draws",)
+# Runs named per reason for leaving them out; `excluded` has them all.
+_MAX_NAMED = 6
 
 
 def as_text(fit: FitResult) -> str:
@@ -37,7 +39,7 @@ def as_text(fit: FitResult) -> str:
     ]  # fmt: skip
     if len(fit.excluded):
         lines += ["excluded:"]
-        lines += [f"  {n} x {reason}" for reason, n in _reasons(fit.excluded).items()]
+        lines += [f"  {line}" for line in _reasons(fit.excluded)]
     if fit.flags:
         lines += ["flags:"]
         lines += [f"  [{f.severity}] {f.code}: {f.message}" for f in fit.flags]
@@ -89,8 +91,14 @@ def _noise(fit: FitResult) -> str:
     )
 
 
-def _reasons(excluded: pd.DataFrame) -> dict[str, int]:
-    return {str(k): int(v) for k, v in excluded["reason"].value_counts().items()}
+def _reasons(excluded: pd.DataFrame) -> list[str]:
+    """One line per reason: how many runs, and which."""
+    lines = []
+    for reason, runs in excluded.groupby("reason", sort=False)["run"]:
+        named = ", ".join(map(str, runs[:_MAX_NAMED]))
+        more = f" and {len(runs) - _MAX_NAMED} more" if len(runs) > _MAX_NAMED else ""
+        lines.append(f"{len(runs)} x {reason} ({named}{more})")
+    return lines
 
 
 def as_dict(fit: FitResult) -> dict[str, Any]:
