@@ -129,6 +129,42 @@ def test_predict_counts_flops_as_the_table_does(root: Path) -> None:
         assert row["loss"]["low"] < row["loss"]["value"] < row["loss"]["high"]
 
 
+def test_predict_takes_several_budgets_and_says_how_far_each_lies(csv: Path) -> None:
+    frame = pd.read_csv(csv)
+    low, high = frame["C"].min(), frame["C"].max()
+    budgets = (low / 100, 1.02 * high, 10 * high)
+    arguments = [word for budget in budgets for word in ("--flops", budget)]
+    result = scaling("predict", csv, *arguments, "--n-boot", 100, "--json")
+    rows = json.loads(result.stdout)["predictions"]
+    distances = [row["decades_beyond_the_runs"] for row in rows]
+    assert distances == pytest.approx([2.0, math.log10(1.02), 1.0], abs=1e-3)
+    assert all(row["interval"]["level"] == 0.95 for row in rows)
+    assert all(row["runs_flops"] == pytest.approx([low, high]) for row in rows)
+    text = scaling("predict", csv, *arguments, "--n-boot", 100).stdout
+    assert "extrapolates 2.0 decades beyond the runs (10¹⁷ to" in text
+    assert text.count("within the range of the runs") == 1
+    assert text.count("95% intervals of the curve: bootstrap by size, simulated") == 1
+
+
+def test_a_law_without_an_optimum_predicts_none_in_text_and_in_strict_json(
+    csv: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(csv)
+    rising = frame.assign(loss=2 + 2000 / frame["D"] ** 0.37 + 0.05 * np.log(frame["N"] / 1e6))
+    rising.to_csv(tmp_path / "rising.csv", index=False)
+    arguments = ("predict", tmp_path / "rising.csv", "--flops", 1e21, "--n-boot", 100)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    (row,) = json.loads(scaling(*arguments, "--json").stdout, parse_constant=refuse)["predictions"]
+    assert row["loss"]["value"] is None
+    text = scaling(*arguments).stdout
+    assert "warning: the law has no optimum at this budget" in text
+    assert "N*" not in text
+    assert "inf" not in text
+
+
 def test_predict_asks_for_a_question(csv: Path) -> None:
     assert_one_line(scaling("predict", csv), "give --flops, or both --params and --tokens")
     assert_one_line(scaling("predict", csv, "--params", 1e8), "both --params and --tokens")

@@ -20,10 +20,15 @@ from analysis.commands.source import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analysis.result import FitResult
     from analysis.table import Table
-    from analysis.values import Estimate
+    from analysis.values import Estimate, Flag
 
+LEVEL = 0.95
+# A run hits its nominal budget to within this many decades.
+_SAME = 0.02
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 
 EPILOG = """\b
@@ -64,89 +69,140 @@ def predict(
         raise click.UsageError("give --flops, or both --params and --tokens")
     table = open_table(find_source(source, root), columns)
     fits, reasons = fit_groups(table, n_boot=n_boot, seed=seed)
+    fits, reasons = _only_sound(fits, reasons)
     rows = []
     for group, fit in fits.items():
         part = groups_of(table)[group]
         rows += [{"group": group, **_at_budget(fit, part, budget)} for budget in flops]
         if params is not None and tokens is not None:
-            rows.append({"group": group, **_at_point(fit, params, tokens)})
+            rows.append({"group": group, **_at_point(fit, part, params, tokens)})
     if as_json:
-        print(json.dumps({"predictions": rows, "not_fitted": reasons}, indent=1))
+        print(json.dumps({"predictions": rows, "not_fitted": reasons}, indent=1, allow_nan=False))
         return
-    for row in rows:
-        print(_text(row))
+    for group in fits:
+        own = [row for row in rows if row["group"] == group]
+        print(*map(_text, own), *_warnings(own), sep="\n")
     for group, reason in reasons.items():
         print(f"{group}: not fitted: {reason}")
+
+
+def _only_sound(
+    fits: dict[str, FitResult], reasons: dict[str, str]
+) -> tuple[dict[str, FitResult], dict[str, str]]:
+    """A law that failed predicts nothing; the other groups still do.
+
+    Raises:
+        AnalysisError: every fit failed.
+    """
+    from analysis.errors import AnalysisError
+
+    sound, failed = {}, dict(reasons)
+    for group, fit in fits.items():
+        try:
+            sound[group] = fit.raise_for_status()
+        except AnalysisError as error:
+            failed[group] = str(error)
+    if not sound:
+        raise AnalysisError("; ".join(dict.fromkeys(failed.values())))
+    return sound, failed
+
+
+def _decades_beyond(value: float, low: float, high: float) -> float:
+    """How far a value lies above or below a range, in powers of ten; 0 inside it."""
+    return max(0.0, math.log10(value / high), math.log10(low / value))
+
+
+def _common(fit: FitResult, table: Table, decades: float) -> dict[str, Any]:
+    return {
+        "decades_beyond_the_runs": round(decades, 3),
+        "runs_flops": [float(table.values("c").min()), float(table.values("c").max())],
+        "yardstick": table.yardstick,
+        "interval": {"level": LEVEL, "method": fit.draws_method},
+        "fit_status": fit.status,
+    }
 
 
 def _at_budget(fit: FitResult, table: Table, budget: float) -> dict[str, Any]:
     from analysis.flops_rule import flops_rule
 
-    fit.raise_for_status()
-    best = fit.optimal(budget, train_flops=flops_rule(table))
+    best = fit.optimal(budget, train_flops=flops_rule(table), level=LEVEL)
+    flops = table.values("c")
     return {
         "flops": budget,
-        "decades_beyond_the_runs": round(max(0.0, math.log10(best.extrapolation)), 3),
-        "dearest_run_flops": float(table.values("c").max()),
+        **_common(fit, table, _decades_beyond(budget, flops.min(), flops.max())),
         "loss": _estimate(best.loss),
-        "yardstick": table.yardstick,
         "params_opt": _estimate(best.params),
         "tokens_opt": _estimate(best.tokens),
+        "tokens_per_param": _finite(best.tokens_per_param),
         "convention": best.convention,
-        "fit_status": fit.status,
-        "flags": [flag.message for flag in (*best.flags, *fit.flags) if flag.severity != "note"],
+        "flags": _messages((*best.flags, *fit.flags)),
     }
 
 
-def _at_point(fit: FitResult, params: float, tokens: float) -> dict[str, Any]:
-    fit.raise_for_status()
-    found = fit.predict_interval(params, tokens)
-    beyond = max(
-        (math.log10(max(value / fit.axes[role].high, fit.axes[role].low / value))
-         for role, value in (("n", params), ("d", tokens))), default=0.0,
-    )  # fmt: skip
-    known = found.low is not None and found.high is not None
+def _at_point(fit: FitResult, table: Table, params: float, tokens: float) -> dict[str, Any]:
+    found = fit.predict_interval(params, tokens, level=LEVEL)
+    decades = max(
+        _decades_beyond(value, fit.axes[role].low, fit.axes[role].high)
+        for role, value in (("n", params), ("d", tokens))
+    )
+    low, high = (None if end is None else _finite(float(end)) for end in (found.low, found.high))
+    loss = {"value": _finite(float(found.loss)), "low": low, "high": high}
     return {
         "params": params,
         "tokens": tokens,
-        "decades_beyond_the_runs": round(max(0.0, beyond), 3),
-        "loss": {
-            "value": float(found.loss),
-            "low": float(found.low) if known else None,  # type: ignore[arg-type]
-            "high": float(found.high) if known else None,  # type: ignore[arg-type]
-            "unit": fit.axes["loss"].unit,
-        },
-        "fit_status": fit.status,
-        "flags": [flag.message for flag in fit.flags if flag.severity != "note"],
+        **_common(fit, table, decades),
+        "loss": loss | {"unit": fit.axes["loss"].unit},
+        "flags": _messages(fit.flags),
     }
+
+
+def _messages(flags: Iterable[Flag]) -> list[str]:
+    return [flag.message for flag in flags if flag.severity != "note"]
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
     box = estimate.interval
-    return {"value": estimate.value, "low": box.low if box else None,
-            "high": box.high if box else None, "unit": estimate.unit}  # fmt: skip
+    ends = (box.low, box.high) if box else (None, None)
+    value, low, high = map(_finite, (estimate.value, *ends))
+    return {"value": value, "low": low, "high": high, "unit": estimate.unit}
 
 
 def _text(row: dict[str, Any]) -> str:
     from analysis.style import count, flops, interval, loss_label, number
 
-    loss = row["loss"]
-    lines = []
     if "flops" in row:
-        lines.append(f"{row['group']} at {flops(row['flops'])} FLOPs ({row['convention']})")
+        lines = [f"{row['group']} at {flops(row['flops'])} FLOPs ({row['convention']})"]
     else:
-        lines.append(f"{row['group']} at N = {count(row['params'])}, D = {count(row['tokens'])}")
-    unit = loss_label(row["yardstick"]) if "yardstick" in row else loss["unit"]
-    lines.append(f"  loss  {interval(loss['value'], loss['low'], loss['high'])}  {unit}")
+        lines = [f"{row['group']} at N = {count(row['params'])}, D = {count(row['tokens'])}"]
+    loss = row["loss"]
+    if loss["value"] is not None:
+        ends = interval(loss["value"], loss["low"], loss["high"])
+        lines.append(f"  loss  {ends}  {loss_label(row['yardstick'])}")
     for name, key in (("N*", "params_opt"), ("D*", "tokens_opt")):
-        if key in row:
-            e = row[key]
-            ends = f" [{count(e['low'])}, {count(e['high'])}]" if e["low"] is not None else ""
-            lines.append(f"  {name}    {count(e['value'])}{ends}  {e['unit']}")
+        e = row.get(key)
+        if e and e["value"]:
+            box = f" [{count(e['low'])}, {count(e['high'])}]" if e["low"] is not None else ""
+            lines.append(f"  {name}    {count(e['value'])}{box}  {e['unit']}")
     decades = row["decades_beyond_the_runs"]
-    if decades > 0:
-        lines.append(f"  extrapolates {number(decades, 2)} decades beyond the runs")
+    low, high = map(flops, row["runs_flops"])
+    where = f"the runs ({low} to {high} FLOPs)" if "flops" in row else "the runs in N or D"
+    if decades > _SAME:
+        lines.append(f"  extrapolates {number(decades, 2)} decades beyond {where}")
     else:
         lines.append("  within the range of the runs")
-    lines += [f"  warning: {flag}" for flag in row["flags"]]
     return "\n".join(lines)
+
+
+def _warnings(rows: list[dict[str, Any]]) -> list[str]:
+    """How the intervals of a group were made, and its warnings, each once."""
+    made = rows[0]["interval"]
+    flags = dict.fromkeys(flag for row in rows for flag in row["flags"])
+    return [
+        f"  {made['level']:.0%} intervals of the curve: {made['method'] or 'none'}",
+        *(f"  warning: {flag}" for flag in flags),
+    ]
