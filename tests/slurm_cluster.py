@@ -115,10 +115,11 @@ class Cluster:
                 daemon.kill()
                 daemon.wait()
         for step in psutil.process_iter(["name"]):
-            # The step of an orphan waits for the word of a daemon that is gone.
-            with contextlib.suppress(psutil.Error):
-                ours = step.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
-                if ours and step.info["name"] == "slurmstepd":
+            # The step of an orphan waits for the word of a daemon that is gone. The title that it
+            # gave itself has overwritten the start of its environment, as psutil reads it.
+            with contextlib.suppress(psutil.Error, OSError):
+                environment = Path(f"/proc/{step.pid}/environ").read_bytes()
+                if step.info["name"] == "slurmstepd" and os.fsencode(self.folder) in environment:
                     step.kill()
 
     def call(self, *command: str) -> str:

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from scaling.engines import child
 from scaling.engines.cell_process import fork_server
 from scaling.engines.child import Seat
 from scaling.engines.job_file import read_jobs, write_jobs
@@ -21,6 +22,7 @@ from scaling.errors import StoreError
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
 from scaling.sweep import expand
+from tests.slurm_cluster import wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 
@@ -98,12 +100,10 @@ def test_a_signal_stops_a_worker_at_checkpoints(tmp_path: Path, number: signal.S
         [*command, "--jobs", str(file)], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE
     )
     folder = store.folder(jobs[0].run_id)
-    deadline = time.monotonic() + 120
-    while not (folder / "claim.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(3)
+    wait_for(lambda: (folder / "claim.json").exists(), seconds=120)
     pid = json.loads((folder / "claim.json").read_text())["pid"]
+    # Longer than a process works before its first step.
+    wait_for(lambda: psutil.Process(pid).cpu_times().user > 2.5, seconds=120)
     process.send_signal(number)
     # A batch system tells every process of a job, and the worker tells its cells again.
     os.kill(pid, signal.SIGTERM)
@@ -121,9 +121,11 @@ def test_the_server_of_the_cells_outlives_what_tells_them_to_stop() -> None:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_tell, args=(theirs,))
         process.start()
-        pid: int = ours.recv()
+        pid, on_sigterm = ours.recv()
         process.join()
-        return pid
+        # The cells themselves, and those that wait for one, have to hear it.
+        assert on_sigterm == signal.SIG_DFL
+        return int(pid)
 
     first = server()
     os.kill(first, signal.SIGTERM)
@@ -131,4 +133,5 @@ def test_the_server_of_the_cells_outlives_what_tells_them_to_stop() -> None:
 
 
 def _tell(connection: Any) -> None:
-    connection.send(os.getppid())
+    child._belong_to_parent()
+    connection.send((os.getppid(), signal.getsignal(signal.SIGTERM)))

@@ -36,7 +36,7 @@ PRELOAD = (
 CELL_PREFIX = "cell-"
 
 _LOOK_SECONDS = 0.5
-_STOP_SECONDS = 30.0
+STOP_SECONDS = 30.0
 _START_ATTEMPTS = 8
 _PAUSE_SECONDS = 0.02
 # What `multiprocessing` reports of a process whose fork server was killed, and it with it.
@@ -178,7 +178,7 @@ def dismiss(cell: Running) -> None:
     cell.process.join()
 
 
-def stop(running: Sequence[Running], *, patience_seconds: float = _STOP_SECONDS) -> None:
+def stop(running: Sequence[Running], *, patience_seconds: float = STOP_SECONDS) -> None:
     """Has every child write its checkpoint and end; kills those that take too long."""
     for cell in running:
         if cell.process.is_alive():

@@ -92,8 +92,6 @@ def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Out
 
 def prepare(seat: Seat, log: Path) -> None:
     """What a process of the engine does before it trains: nothing of it may change a result."""
-    # Unlike the server that forked us.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _belong_to_parent()
     _redirect_output(log)
     _sit_down(seat)
@@ -106,6 +104,8 @@ def _send(connection: Connection, kind: str, content: Any) -> None:
 
 
 def _belong_to_parent() -> None:
+    # Unlike the server that forked us.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # A terminal sends Ctrl-C to the whole group of the launcher, which speaks for its children.
     os.setpgid(0, 0)
     if sys.platform == "linux":

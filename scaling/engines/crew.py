@@ -11,9 +11,11 @@ from pathlib import Path
 from scaling import machine
 from scaling.engines.cell_process import (
     CELL_PREFIX,
+    STOP_SECONDS,
     Running,
     dismiss,
     finish,
+    fork_server,
     hand_over,
     start,
     stop,
@@ -89,17 +91,24 @@ class Crew:
                 queue.put_back(cell.job)
             queue.refresh(cell.job.run_id)
 
-    def stop(self) -> None:
-        """Has every process write its checkpoint and end."""
+    def stop(self, *, patience_seconds: float = STOP_SECONDS) -> list[Running]:
+        """Has every process write its checkpoint and end.
+
+        Returns:
+            The cells that were being trained, with their outcome where they had the time.
+        """
         # One that Ctrl-C caught between its start and its place here would go on to its horizon.
         for process in multiprocessing.active_children():
             if process.name.startswith(CELL_PREFIX):
                 process.terminate()
-        stop([*self._taken, *self._idle.values()])
-        for cell in (*self._taken, *self._idle.values()):
+        stopped = self.running
+        stop([*stopped, *self._idle.values()], patience_seconds=patience_seconds)
+        for cell in (*stopped, *self._idle.values()):
+            cell.read()
             cell.connection.close()
         self._taken.clear()
         self._idle.clear()
+        return stopped
 
     def _needs(self, queue: Queue, seen: list[Job]) -> Iterator[Need]:
         """What the waiting cells need, in their order; the jobs themselves go to `seen`."""
@@ -131,6 +140,12 @@ class Crew:
             run_cell=self._run_cell,
         )
         self._taken[cell] = taken
+
+
+def make_crew(root: Path, seats: Sequence[Seat], run_cell: RunCell | None = None) -> Crew:
+    """A crew that uses the memory of this machine, as far as it is free."""
+    room = Room([seat.gpus[0] if seat.gpus else None for seat in seats], machine.gpu_bytes())
+    return Crew(fork_server(seats[0].threads), root, seats, room, run_cell)
 
 
 def _held_bytes(cell: Running) -> int:

@@ -15,8 +15,8 @@ from scaling import machine
 from scaling.engines import check_options
 from scaling.engines.cell_process import Running, fork_server
 from scaling.engines.child import RunCell, Seat
-from scaling.engines.crew import Crew
-from scaling.engines.room import GPU_PROCESS_BYTES, Room
+from scaling.engines.crew import Crew, make_crew
+from scaling.engines.room import GPU_PROCESS_BYTES
 from scaling.engines.seats import Inventory, count_seats, make_seats, take_inventory
 from scaling.errors import EngineError
 from scaling.jobs import Job, Queue
@@ -69,9 +69,8 @@ def run_jobs(
     """
     inventory = take_inventory()
     table = make_seats(inventory, workers or _asked_workers(inventory, jobs, options))
-    room = Room([seat.gpus[0] if seat.gpus else None for seat in table], inventory.gpu_bytes)
     queue = Queue(jobs, Store(root))
-    crew = Crew(fork_server(table[0].threads), root, table, room, run_cell)
+    crew = make_crew(root, table, run_cell)
     with _stopped_by_signals():
         try:
             _loop(queue, crew, display)

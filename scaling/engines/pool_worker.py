@@ -16,14 +16,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 from scaling import claims
-from scaling.engines.cell_process import Running, finish, fork_server, start, stop
+from scaling.engines.cell_process import Running
 from scaling.engines.child import Seat
+from scaling.engines.crew import Crew, make_crew
 from scaling.engines.job_file import read_jobs
 from scaling.engines.local import seats
 from scaling.errors import StoreError
@@ -81,13 +81,12 @@ def told_by_signals() -> Iterator[Told]:
 
 
 class Worker:
-    """Trains jobs of a file, as many at a time as it has seats."""
+    """Trains the jobs of a file that want `devices` each, as many at a time as it has seats for."""
 
     def __init__(self, root: Path, jobs: Path, *, devices: int, table: Sequence[Seat]) -> None:
         self._root, self._file, self._devices, self._table = root, jobs, devices, table
         self._content = b""
-        self._context: ForkServerContext | None = None
-        self._running: list[Running] = []
+        self._crew: Crew | None = None
         self._trained = False
         self._queue = self._read()
 
@@ -100,24 +99,26 @@ class Worker:
         try:
             end = self._loop(told, idle_seconds)
         finally:
-            stop(self._running, patience_seconds=_PATIENCE_SECONDS)
-        for cell in self._running:
-            cell.read()
-            self._note(cell)
+            stopped = self._crew.stop(patience_seconds=_PATIENCE_SECONDS) if self._crew else []
+            for cell in stopped:
+                self._note(cell)
         return Shift(end=end, trained=self._trained)
 
     def _loop(self, told: Told, idle_seconds: float) -> Literal["finished", "others", "stopped"]:
         busy_at = looked_at = -float("inf")
         while told.by is None:
             now = time.monotonic()
-            if len(self._running) < len(self._table) and now - looked_at > _REFRESH_SECONDS:
+            has_room = (len(self._running) + 1) * self._devices <= len(self._table)
+            if has_room and now - looked_at > _REFRESH_SECONDS:
                 self._queue.refresh()
                 # Looking at a slow file system must not become what this process does.
                 looked_at = now + 20 * (time.monotonic() - now)
-                self._fill(told)
+                self._fill()
             if self._running:
                 busy_at = now
-                wait([cell.process.sentinel for cell in self._running], timeout=_LOOK_SECONDS)
+                processes = [cell.process.sentinel for cell in self._running]
+                connections = [cell.connection for cell in self._running]
+                wait([*processes, *connections], timeout=_LOOK_SECONDS)
             elif not self._queue.unfinished:
                 if not self._is_changed():
                     return "finished"
@@ -128,31 +129,35 @@ class Worker:
                 return "others"
             else:
                 time.sleep(_LOOK_SECONDS)
-            for cell in list(self._running):
-                cell.read()
-                if cell.process.exitcode is not None:
-                    self._reap(cell)
-                    looked_at = -float("inf")
+            if self._reap():
+                looked_at = -float("inf")
         return "stopped"
 
-    def _fill(self, told: Told) -> None:
-        taken = {cell.seat for cell in self._running}
-        for seat in (i for i in range(len(self._table)) if i not in taken):
-            job = None if told.by else self._queue.next()
-            if job is None:
-                break
-            print(f"{job.run_id}: starts", flush=True)
-            # A worker that finds nothing to do need not have imported what training takes.
-            self._context = self._context or fork_server(self._table[0].threads)
-            self._running.append(start(self._context, self._root, job, self._table[seat], seat))
-            self._queue.here.add(job.run_id)
+    @property
+    def _running(self) -> list[Running]:
+        return self._crew.running if self._crew else []
 
-    def _reap(self, cell: Running) -> None:
-        self._running.remove(cell)
-        self._queue.here.discard(cell.job.run_id)
-        finish(cell, self._root)
-        self._note(cell)
-        self._queue.refresh(cell.job.run_id)
+    def _fill(self) -> None:
+        if self._crew is None:
+            if next(self._queue.waiting(), None) is None:
+                return  # who finds nothing to do need not import what training takes
+            self._crew = make_crew(self._root, self._table)
+        before = self._running
+        self._crew.fill(self._queue)
+        for cell in self._running:
+            if cell not in before:
+                print(f"{cell.job.run_id}: starts", flush=True)
+
+    def _reap(self) -> bool:
+        """Whether a cell has ended."""
+        if self._crew is None:
+            return False
+        before = self._running
+        self._crew.reap(self._queue)
+        ended = [cell for cell in before if cell not in self._running]
+        for cell in ended:
+            self._note(cell)
+        return bool(ended)
 
     def _note(self, cell: Running) -> None:
         print(f"{cell.job.run_id}: {cell.outcome or 'died'}", flush=True)
@@ -185,7 +190,7 @@ def serve(arguments: argparse.Namespace) -> Shift:
             arguments.root.absolute(),
             arguments.jobs,
             devices=arguments.devices,
-            table=seats(arguments.cells),
+            table=seats(arguments.cells * arguments.devices),
         )
         shift = worker.work(told)
     says = {

@@ -23,18 +23,18 @@ _ANSWER_SECONDS = 60.0
 
 def main() -> int:
     arguments = parse()
-    _share_processors(arguments.cells)
+    _share_processors(arguments.cells * arguments.devices)
     shift = serve(arguments)
     if shift.end == "stopped":
         return _go_on_later(_task_id(), shift)
     return 0
 
 
-def _share_processors(cells: int) -> None:
+def _share_processors(processes: int) -> None:
     """Without cgroups a task sees every processor of its node, and must use its own alone."""
     given = os.environ.get("SLURM_CPUS_ON_NODE", "")
     if given.isdecimal() and machine.chosen_threads() is None:
-        threads = max(1, min(int(given), machine.physical_cores()) // cells)
+        threads = max(1, min(int(given), machine.physical_cores()) // processes)
         os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
