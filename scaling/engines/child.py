@@ -67,6 +67,7 @@ def main(
         _send(connection, "outcome", outcome)
         if not stays:
             return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Outcome | None:
@@ -81,6 +82,8 @@ def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Out
         _send(connection, "progress", report)
 
     _send(connection, "server_pid", os.getppid())
+    # The cell listens for itself; a second word must not come between its end and its outcome.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         return run_cell(root, job, on_progress=on_progress)
     except OSError as error:
