@@ -61,7 +61,7 @@ def cancel(sweep: str, root: Path, cells: tuple[str, ...], reason: str) -> None:
 
 
 def _leave_slurm(root: Path, name: str) -> None:
-    """Takes the workers that were submitted for the sweep out of the queue; the marks hold alone."""
+    """Takes the sweep's workers out of the queue; the marks would hold without it."""
     from scaling.engines.slurm import cancel as take_out
     from scaling.errors import EngineError
 

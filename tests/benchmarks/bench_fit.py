@@ -110,8 +110,10 @@ def main() -> None:
         loop, ends = loop_seconds(table, exact_gradient=exact, every=every)
         least = float(np.nanmin(ends))
         arrived = float(np.mean(ends < value * (1 + 1e-4)))
-        print(f"L-BFGS-B x {len(STARTS)}, {name}: {loop:.1f} s ({how}), objective {least:.12f}, "
-              f"reached by {arrived:.0%} of the starts; fit_law is {loop / ours:.0f} times faster")  # fmt: skip
+        print(
+            f"L-BFGS-B x {len(STARTS)}, {name}: {loop:.1f} s ({how}), objective {least:.12f}, "
+            f"reached by {arrived:.0%} of the starts; fit_law is {loop / ours:.0f} times faster"
+        )
     boot = seconds(lambda: fit_law(table, **columns, n_boot=4000, cluster="run"))
     print(f"fit_law with 4000 bootstraps by run and profiles: {boot:.2f} s")
     for n in (1_000, 10_000, 100_000):
