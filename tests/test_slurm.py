@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from scaling.commands.cancel import _leave_slurm
 from scaling.engines import slurm
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
@@ -252,6 +253,24 @@ def test_cancel_ends_the_arrays_that_have_tasks(tmp_path: Path, commands: Path) 
     assert slurm.cancel(root, "tiny") == ["701"]
     assert "scancel 701\n" in (commands / "asked").read_text()
     assert slurm.cancel(root, "tiny") == []
+
+
+def test_scaling_cancel_takes_the_workers_out_of_the_queue(
+    tmp_path: Path, commands: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = prepared(tmp_path)
+    _leave_slurm(root, "tiny")
+    assert capsys.readouterr().out == ""
+    launch(root, workers=2)
+    (commands / "error").write_text("slurm_load_jobs error: Unable to contact slurm controller")
+    capsys.readouterr()
+    _leave_slurm(root, "tiny")
+    assert (
+        "its Slurm jobs end by themselves when their turn comes: Slurm" in capsys.readouterr().out
+    )
+    (commands / "error").unlink()
+    _leave_slurm(root, "tiny")
+    assert capsys.readouterr().out == "taken out of Slurm's queue: 701\n"
 
 
 @pytest.mark.parametrize("content", ["{", json.dumps({"schema_version": 9, "submissions": []})])

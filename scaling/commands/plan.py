@@ -123,7 +123,7 @@ def _print(plan: Plan) -> None:
         print(f"forecast: {forecast_line(plan)}")
     for cell in plan.too_large:
         needed = f"{short(cell.memory_bytes)}B of {short(plan.device_memory_bytes)}B"
-        print(f"does not fit: {describe(cell.labels)}: {needed}; choose a smaller batch_tokens")
+        print(f"does not fit: {describe(cell.labels)}: {needed}; run it with --micro-batch")
 
 
 def _print_excluded(excluded: Iterable[Excluded]) -> None:
