@@ -69,7 +69,12 @@ def _fail(context: click.Context, line: str) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: scaling plan quickstart && scaling run quickstart",
+    epilog="""\b
+Examples:
+  scaling plan quickstart && scaling run quickstart
+  scaling status quickstart --watch
+  scaling report runs/quickstart
+""",
 )
 @click.version_option(package_name="scaling-suite")
 def main() -> None:
