@@ -43,6 +43,10 @@ class Split:
     strategy: Strategy = "ddp"
     micro_batch: int | None = None
 
+    @property
+    def is_sharded(self) -> bool:
+        return self.devices > 1 and self.strategy == "fsdp"
+
     def check(self, spec: RunSpec) -> None:
         """Raises SplitError where the batch of `spec` cannot be cut so."""
         rows = spec.sequences_per_step

@@ -33,7 +33,7 @@ from scaling.record import RunRecord
 from scaling.run_log import RunLogger, row_writer
 from scaling.spec import RunSpec
 from scaling.split import ONE_DEVICE, Split
-from scaling.strategies import accelerator, make_strategy, shard_model, whole_state
+from scaling.strategies import accelerator, make_strategy
 from scaling.text import Text
 from scaling.watch import Interrupted, Progress, Watch
 
@@ -87,7 +87,7 @@ def run(
             _fit(part, 0, lit, watch)
             session = watch.session_now()
             check_fence()
-            found, weights = evaluate(lit), _whole_weights(lit.model)
+            found, weights = evaluate(lit), _whole_weights(lit)
         record = done_record(
             lit,
             found,
@@ -131,7 +131,7 @@ def _train_beside(rank: int, part: Part) -> None:
     lit = _build(part)
     _fit(part, rank, lit, Watch(lit, part.folder, part.session, lambda: None, None))
     evaluate(lit)
-    _whole_weights(lit.model)
+    _whole_weights(lit)
 
 
 def _build(part: Part) -> LitRun:
@@ -151,7 +151,9 @@ def _build(part: Part) -> LitRun:
         micro_batches=split.micro_batches(spec),
         evaluation_rows=split.micro_batch,
     )
-    if split.devices > 1 and split.strategy == "fsdp":
+    if split.is_sharded:
+        from scaling.sharding import shard_model
+
         lit.lay_out = shard_model
     return lit
 
@@ -219,11 +221,16 @@ def _quiet_lightning() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _whole_weights(lit: LitRun) -> dict[str, torch.Tensor]:
     """The weights on the CPU; on several devices all of them call it, and rank 0 gets them."""
+    state = lit.model.state_dict()
+    if lit.lay_out is not None:
+        from scaling.sharding import whole_state
+
+        state = whole_state(lit.model)
     # A tied head shares its tensor with the embedding; the file holds it once.
     tensors, seen = {}, set()
-    for name, tensor in whole_state(model).items():
+    for name, tensor in state.items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
             tensors[name] = tensor.detach().cpu().contiguous()

@@ -154,7 +154,7 @@ def _train(
 ) -> RunRecord:
     """The record of the run, or of how it failed."""
 
-    split = job.split.within(read_micro_batch(claim.folder), spec)
+    split = job.split
 
     def ended(status: Status, reason: str, error: BaseException | None = None) -> RunRecord:
         spent = getattr(error, "spent", None)
@@ -167,6 +167,7 @@ def _train(
         return ended("failed", f"{len(lost)} attempts were lost, the last one: {lost[-1]}")
     with alarm_after(job.timeout_seconds) as alarm:
         try:
+            split = split.within(read_micro_batch(claim.folder), spec)
             text = read_text(spec, store)
             peak_memory.begin()
             return train(

@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scaling.cli import main
+from scaling.jobs import Job
 from scaling.outcome import ended_record
-from scaling.split import Split, read_micro_batch
+from scaling.split import MICRO_BATCH_FILE, Split, read_micro_batch
 from scaling.store import Store
 from scaling.sweep import expand
 from scaling.train import run
-from scaling.worker import read_text
+from scaling.worker import read_text, run_cell
 from tests.test_split import same_losses
 from tests.tiny_sweep import loader, write_tiny_sweep
 
@@ -88,6 +89,15 @@ def test_the_last_halving_leaves_one_sequence_and_says_so(tmp_path: Path) -> Non
     assert "with one sequence at a time, and no smaller micro-batch exists" in answer.output
     assert answer.exit_code == 1
     assert store.state(run_id) == "out_of_memory"
+
+
+def test_a_damaged_limit_fails_the_cell_with_the_remedy(tmp_path: Path) -> None:
+    store, run_id = prepared(tmp_path, train_tokens=2560)
+    (store.folder(run_id) / MICRO_BATCH_FILE).write_text("{")
+    assert run_cell(store.root, Job(run_id=run_id, wandb_mode="disabled")) == "failed"
+    record = store.record(run_id)
+    assert record is not None
+    assert str(record.reason).endswith("does not hold a positive micro_batch; remove the file")
 
 
 def test_a_split_that_does_not_fit_is_refused_before_anything_starts(tmp_path: Path) -> None:
