@@ -110,10 +110,14 @@ def join_group(number: int, n_ranks: int, store: TCPStore, silence_seconds: floa
 
 
 def shares(n_ranks: int) -> list[Share]:
-    """Equal parts of what this process may use; a seat that pins it gives a core per thread."""
+    """What each rank may use of the processors of this process.
+
+    A seat for several devices names the threads of one of them and the processors of all. Where
+    there are not that many, as in a process that no engine started, the ranks divide what is there.
+    """
     threads, cores = torch.get_num_threads(), machine.usable_cores()
-    each = max(1, threads // n_ranks)
-    pinned = len(cores) == threads and threads % n_ranks == 0
+    each = max(1, min(threads, len(cores) // n_ranks))
+    pinned = len(cores) == threads * n_ranks
     return [
         Share(threads=each, cores=tuple(cores[i * each : (i + 1) * each]) if pinned else ())
         for i in range(n_ranks)

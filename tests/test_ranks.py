@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from scaling import machine, ranks
+from scaling.rank_process import shares
 from scaling.ranks import RankDied, RankFailed, together
 
 
@@ -152,21 +153,38 @@ def test_no_rank_outlives_rank_0() -> None:
     rank_1.wait(timeout=20)
 
 
+@pytest.mark.parametrize(
+    ("threads", "cores", "expected"),
+    [
+        (2, [4, 5, 6, 7], [(2, (4, 5)), (2, (6, 7))]),  # a seat of two devices
+        (1, [0, 1], [(1, (0,)), (1, (1,))]),
+        (8, [0, 1, 2, 3, 4, 5, 6, 7], [(4, ()), (4, ())]),  # a whole machine, and no engine
+        (2, [0, 1, 2, 3, 4, 5, 6, 7], [(2, ()), (2, ())]),  # OMP_NUM_THREADS is set
+        (1, [3], [(1, ()), (1, ())]),
+    ],
+)
+def test_ranks_divide_what_the_cell_may_use(
+    threads: int,
+    cores: list[int],
+    expected: list[tuple[int, tuple[int, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert [(share.threads, share.cores) for share in shares(2)] == expected
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(len(machine.usable_cores()) < 2, reason="needs two processors")
-def test_ranks_divide_the_seat_of_the_cell(tmp_path: Path) -> None:
+def test_each_rank_sits_on_its_share(tmp_path: Path) -> None:
     cores = os.sched_getaffinity(0)
     seat = sorted(cores)[:2]
-    threads = torch.get_num_threads()
     try:
         os.sched_setaffinity(0, seat)
-        torch.set_num_threads(2)
         with together(2, write_seat, tmp_path / "seat", quiet=()):
             mine = torch.get_num_threads(), os.sched_getaffinity(0)
         assert mine == (1, {seat[0]})
         assert (tmp_path / "seat").read_text() == f"1 [{seat[1]}]"
-        assert torch.get_num_threads() == 2
         assert os.sched_getaffinity(0) == set(seat)
     finally:
         os.sched_setaffinity(0, cores)
-        torch.set_num_threads(threads)
