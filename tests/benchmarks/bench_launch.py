@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import pstats
 import shutil
@@ -84,6 +85,7 @@ def in_process(n_cells: int, *, profile: bool) -> float:
     with tempfile.TemporaryDirectory() as folder:
         store, jobs = prepared(Path(folder), n_cells + 1)
         run_empty(store.root, jobs[0])
+        gc.freeze()  # as the fork server does
         profiler = cProfile.Profile()
         started = time.process_time()
         if profile:
