@@ -75,7 +75,8 @@ class _Look:
         for run_id in self._store.run_ids():
             yield from self._cell(run_id)
         for name in self._store.refused():
-            yield self._finding("refused", self._root / "refused" / name, "came second"), None
+            path = self._root / "refused" / name
+            yield self._finding("refused", path, "came second, or lost its cell"), None
         yield from self._temporaries()
 
     def _finding(self, kind: str, path: Path, what: str) -> Finding:

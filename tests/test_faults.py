@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -112,14 +111,16 @@ def scaling(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_store_that_vanishes_ends_the_launch_and_the_sweep_goes_on_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    changes = {"train_tokens": 200_192, "seed": [0, 1]}
+    changes = {"train_tokens": 400_128, "seed": [0, 1]}
     store, jobs = planned(tmp_path, tmp_path / "runs", **changes)
     launcher = launch(tmp_path / "tiny.yaml", store.root, "--workers", "2")
-    wait_for(lambda: len(list(store.root.glob("cells/*/claim.json"))) == 2)
-    time.sleep(1)
     away = tmp_path / "away"
-    os.rename(store.root, away)
-    output, _ = launcher.communicate(timeout=120)
+    try:
+        wait_for(lambda: list(store.root.glob("cells/*/claim.json")), seconds=180)
+        os.rename(store.root, away)
+        output, _ = launcher.communicate(timeout=180)
+    finally:
+        launcher.kill()
     assert launcher.returncode == 2, output.decode()
     errors = [line for line in output.decode().splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
