@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -115,6 +116,32 @@ def test_importing_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["fit", "predict --flops 1e21", "report"])
+def test_the_commands_need_no_trainer(command: str, tmp_path: Path) -> None:
+    """With what the trainer needs out of reach, as docs/analysis.md says."""
+    planted_runs().to_csv(tmp_path / "runs.csv", index=False)
+    script = (
+        "import sys\n"
+        "absent = {'torch', 'pytorch_lightning', 'lightning', 'wandb', 'tokenizers', 'safetensors',"
+        " 'yaml', 'jsonschema', 'rich', 'psutil'}\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in absent: raise ImportError(name + ' is not installed')\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from scaling.cli import main\n"
+        "main()"
+    )
+    name, *options = command.split()
+    arguments = [name, str(tmp_path / "runs.csv"), *options, "--n-boot", "100"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 @pytest.mark.parametrize("module", MODULES)
