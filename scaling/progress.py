@@ -15,8 +15,7 @@ from scaling.store import SETTLED
 from scaling.words import duration, in_words, short
 
 if TYPE_CHECKING:
-    from scaling.engines.cell_process import Running
-    from scaling.engines.local import Display
+    from scaling.engines import CellAtWork, Display
 
 PLAIN_SECONDS = 5.0
 
@@ -38,7 +37,7 @@ class Clock:
         self._started = time.monotonic()
         self._flops_at_start: float | None = None
 
-    def seconds_left(self, queue: Queue, running: Sequence[Running]) -> float | None:
+    def seconds_left(self, queue: Queue, running: Sequence[CellAtWork]) -> float | None:
         """None before anything is measured."""
         left: float = sum(job.own_flops for job in queue.unfinished)
         if self._flops_at_start is None:
@@ -51,7 +50,7 @@ class Clock:
         return left / done * (time.monotonic() - self._started)
 
 
-def _flops_done(cell: Running) -> float:
+def _flops_done(cell: CellAtWork) -> float:
     """Since its first report; a cell without its trunk does more than what is its own."""
     if not cell.progress:
         return 0.0
@@ -59,7 +58,7 @@ def _flops_done(cell: Running) -> float:
     return min(tokens * cell.job.train_flops_per_token, cell.job.own_flops)
 
 
-def _still_running(queue: Queue, running: Sequence[Running]) -> list[Running]:
+def _still_running(queue: Queue, running: Sequence[CellAtWork]) -> list[CellAtWork]:
     """Without those whose result is there and whose process is about to say so."""
     return [cell for cell in running if not queue.ended(cell.job.run_id)]
 
@@ -71,7 +70,7 @@ class PlainDisplay:
         self._name, self._console = name, console
         self._clock, self._printed, self._counts = Clock(), -PLAIN_SECONDS, {"": 0}
 
-    def update(self, queue: Queue, running: Sequence[Running]) -> None:
+    def update(self, queue: Queue, running: Sequence[CellAtWork]) -> None:
         waits = time.monotonic() - self._printed < PLAIN_SECONDS
         if waits and queue.unfinished:
             return
@@ -111,7 +110,7 @@ class LiveDisplay:
     def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
-    def update(self, queue: Queue, running: Sequence[Running]) -> None:
+    def update(self, queue: Queue, running: Sequence[CellAtWork]) -> None:
         counts = queue.counts()
         ended = sum(number for state, number in counts.items() if state in SETTLED)
         facts = counts_line(counts, self._clock.seconds_left(queue, running))
@@ -144,16 +143,16 @@ def counts_line(counts: dict[str, int], seconds_left: float | None) -> str:
     return ", ".join(shown)
 
 
-def cell_line(cell: Running) -> str:
+def cell_line(cell: CellAtWork) -> str:
     return f"{_name(cell)}: {speed_line(cell)}"
 
 
-def _name(cell: Running) -> str:
+def _name(cell: CellAtWork) -> str:
     """The values of the labels alone: a line has to hold the speed and the losses as well."""
     return " ".join(map(in_words, cell.job.labels.values()))
 
 
-def speed_line(cell: Running) -> str:
+def speed_line(cell: CellAtWork) -> str:
     progress = cell.progress
     shown = [f"{short(progress['tokens'])}/{short(cell.job.train_tokens)} tokens"]
     if progress["tokens_per_second"]:  # the first report of a run has none yet

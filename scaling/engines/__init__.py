@@ -11,18 +11,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 from scaling.errors import EngineError
-from scaling.jobs import Job
-
-if TYPE_CHECKING:
-    from scaling.engines.local import Display
+from scaling.jobs import Job, Queue
 
 ENGINES: dict[str, str] = {
     "local": "scaling.engines.local:run_jobs",
+    "ray": "scaling.engines.ray:run_jobs",
     "slurm": "scaling.engines.slurm:run_jobs",
 }
+
+
+class CellAtWork(Protocol):
+    """A cell that is being trained, wherever that is.
+
+    Attributes:
+        first: the first progress that it reported, for its speed since then.
+        progress: the last one: tokens, tokens_per_second, losses. Both are empty before.
+    """
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def first(self) -> dict[str, Any]: ...
+
+    @property
+    def progress(self) -> dict[str, Any]: ...
+
+
+class Display(Protocol):
+    """Shows how a sweep is getting on."""
+
+    def update(self, queue: Queue, running: Sequence[CellAtWork]) -> None: ...
 
 
 class Engine(Protocol):
@@ -48,16 +71,29 @@ class Engine(Protocol):
 
 
 def load_engine(name: str) -> Engine:
-    module, _, function = ENGINES[name].partition(":")
-    engine: Engine = getattr(import_module(module), function)
+    """Raises EngineError where the library that the engine stands on is not installed."""
+    engine: Engine = getattr(_module(name), ENGINES[name].partition(":")[2])
     return engine
 
 
 def prepare_engine(name: str, workers: int | None) -> None:
     """Lets an engine that has a `prepare` do what takes time while the sweep is read."""
-    prepare = getattr(import_module(ENGINES[name].partition(":")[0]), "prepare", None)
+    prepare = getattr(_module(name), "prepare", None)
     if prepare is not None:
         prepare(workers)
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(ENGINES[name].partition(":")[0])
+    except ModuleNotFoundError as error:
+        # The extra of an engine has its name, and so has the library.
+        if error.name != name:
+            raise
+        raise EngineError(
+            f"the engine {name} needs the package {name}, here and on every node; install it "
+            f"with: pip install -c constraints.txt -e '.[{name}]'"
+        ) from None
 
 
 def check_options(engine: str, options: Mapping[str, str], known: Iterable[str]) -> None:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Protocol
 
 from scaling import machine
-from scaling.engines import check_options
-from scaling.engines.cell_process import Running, fork_server
+from scaling.engines import Display, check_options
+from scaling.engines.cell_process import fork_server
 from scaling.engines.child import RunCell, Seat
 from scaling.engines.crew import Crew, make_crew
 from scaling.engines.room import GPU_PROCESS_BYTES
@@ -25,12 +24,6 @@ from scaling.store import Store
 _LOOK_SECONDS = 0.5
 # How often the states of cells that other launchers work on are read.
 _REFRESH_SECONDS = 2.0
-
-
-class Display(Protocol):
-    """Shows how a sweep is getting on."""
-
-    def update(self, queue: Queue, running: Sequence[Running]) -> None: ...
 
 
 def default_workers() -> int:
@@ -71,7 +64,7 @@ def run_jobs(
     table = make_seats(inventory, workers or _asked_workers(inventory, jobs, options))
     queue = Queue(jobs, Store(root))
     crew = make_crew(root, table, run_cell)
-    with _stopped_by_signals():
+    with stopped_by_signals():
         try:
             _loop(queue, crew, display)
         finally:
@@ -113,7 +106,7 @@ def _loop(queue: Queue, crew: Crew, display: Display) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end the launch as Ctrl-C does."""
 
     def stop(number: int, frame: FrameType | None) -> None:

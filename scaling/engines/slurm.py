@@ -20,8 +20,8 @@ from pathlib import Path
 
 from scaling import claims
 from scaling.attempt import heart
+from scaling.engines import Display
 from scaling.engines.job_file import write_jobs
-from scaling.engines.local import Display
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
 from scaling.files import write_atomic
