@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart sweep plots check test test-all test-slurm bench clean
+.PHONY: help setup quickstart sweep plots check test test-all test-ray test-slurm bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test: $(VENV)/.installed-dev ## the tests that take minutes together
 
 test-all: $(VENV)/.installed-dev ## every test, the slow ones too
 	$(BIN)/python -m pytest -n 2
+
+test-ray: $(VENV)/.installed-dev ## install Ray, and test its engine on a cluster of processes
+	$(INSTALL) -e ".[dev,ray]"
+	$(BIN)/python -m pytest tests/test_ray.py tests/test_engines.py
 
 test-slurm: $(VENV)/.installed-dev ## the engine for Slurm, on a real one; root on Debian gets it installed
 	@command -v sbatch >/dev/null || \

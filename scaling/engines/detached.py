@@ -149,7 +149,7 @@ class _Service:
 
         cell = self._cell
         ended = cell.ended
-        if cell.progress is not self._shown:
+        if cell.progress and cell.progress is not self._shown:
             self._shown = cell.progress
             self._asker.send(("progress", cell.progress))
         if not ended:

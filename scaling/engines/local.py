@@ -61,7 +61,8 @@ def run_jobs(
     Raises: see `scaling.engines.Engine`.
     """
     inventory = take_inventory()
-    table = make_seats(inventory, workers or _asked_workers(inventory, jobs, options))
+    asked = _asked_workers(inventory, jobs, options)
+    table = make_seats(inventory, workers or asked)
     queue = Queue(jobs, Store(root))
     crew = make_crew(root, table, run_cell)
     with stopped_by_signals():

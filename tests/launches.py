@@ -1,0 +1,73 @@
+"""Launches of `scaling run` as people start them, and what they leave in the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scaling.store import Store
+
+
+def launch(sweep_file: Path, root: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(root)]
+    return subprocess.Popen(
+        [*command, "--wandb", "disabled", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+
+
+def launched(sweep_file: Path, root: Path, *options: str) -> tuple[int, str]:
+    """The exit code of a launch that is left alone, and what it said."""
+    launcher = launch(sweep_file, root, *options)
+    output, _ = launcher.communicate(timeout=400)
+    return launcher.returncode, output
+
+
+def wait_for(happened: Callable[[], object], *, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def claim_pids(root: Path) -> list[int]:
+    """The processes that train right now."""
+    found = []
+    for path in root.glob("cells/*/claim.json"):
+        try:
+            found.append(int(json.loads(path.read_text())["pid"]))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def results(root: Path) -> dict[str, dict[str, Any]]:
+    """What each run found, by run id, without its provenance and the folder of its corpus."""
+    store = Store(root)
+    found = {}
+    for run_id in store.run_ids():
+        record = store.record(run_id)
+        assert record is not None, f"{run_id} has no record"
+        result = record.result()
+        result["spec"] = result["spec"] | {"corpus": ""}
+        found[run_id] = result
+    return found
+
+
+def ends(root: Path) -> dict[str, list[str]]:
+    """How the claims of each cell ended, in their order."""
+    return {
+        folder.parent.name: [
+            name.split(".")[1] for name in sorted(os.listdir(folder)) if name.endswith(".json")
+        ]
+        for folder in root.glob("cells/*/claims")
+    }
