@@ -218,6 +218,11 @@ def test_the_cells_of_a_killed_node_are_trained_on_another(
     launcher = launch(sweep, root, *on(cluster))
     two_at_work(root)
     cluster.kill_node(0, with_cells=with_cells)
+    if not with_cells:
+        wait_for(lambda: len(claim_pids(root)) == 1)
+        cluster.add_node()
+        # One node is dead: the other cell runs on the one that has come.
+        wait_for(lambda: len(claim_pids(root)) == 2)
     output, _ = launcher.communicate(timeout=400)
     assert launcher.returncode == 0, output
     assert results(root) == undisturbed
@@ -290,6 +295,23 @@ def test_two_cells_share_a_gpu(cluster: Any, tmp_path: Path) -> None:
     assert launcher.returncode == 130, output
     # There was room for the third cell on processors alone.
     assert sorted(ends(root).values()) == [["released"]] * 2
+
+
+@pytest.mark.slow
+def test_a_cell_on_two_devices_needs_a_node_that_has_both(cluster: Any, tmp_path: Path) -> None:
+    sweep, root = write_tiny_sweep(tmp_path, train_tokens=2560), tmp_path / "runs"
+    code, output = launched(sweep, root, *on(cluster), "--devices", "2")
+    assert code == 2
+    assert output.startswith("error: a cell on 2 devices asks one node for 2 CPUs and 0 GPUs; ")
+    assert output.count("\n") == 1
+    cluster.add_node(num_cpus=2)
+    code, output = launched(sweep, root, *on(cluster), "--devices", "2")
+    assert code == 0, output
+    ((run_id, found),) = results(root).items()
+    assert found["status"] == "done"
+    record = Store(root).record(run_id)
+    assert record is not None
+    assert record.provenance.devices == 2
 
 
 @pytest.mark.slow
