@@ -102,20 +102,23 @@ def test_wrong_options_are_told(options: dict[str, str], line: str) -> None:
 
 
 def test_a_node_must_have_the_same_store_and_the_same_suite(tmp_path: Path) -> None:
-    shared, other = tmp_path / "shared", tmp_path / "other"
+    shared, away = tmp_path / "shared", tmp_path / "away"
     mark_store(shared)
     mine = facts(shared)
     assert difference("n1", mine, mine) is None
-    mark_store(other)  # the same path on a node where nothing is mounted
-    line = difference("n1", mine, facts(other))
+    # The same path on a node where nothing is mounted, and somebody has used it all the same.
+    shared.rename(away)
+    mark_store(shared)
+    line = difference("n1", mine, facts(shared))
     assert line is not None
-    assert line.startswith("node n1 does not have the store of this launch")
+    assert line.startswith("node n1 cannot use the store: another folder stands there under the ")
     assert difference("n1", mine, mine | {"torch": "1.0"}) == (
         f"node n1 has torch 1.0, this launch has torch {mine['torch']}; "
         "install the same on every node"
     )
-    mark_store(shared)
-    assert facts(shared) == mine
+    # A second launch finds the mark of the first.
+    mark_store(away)
+    assert facts(away) == mine
 
 
 def test_a_missing_library_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +331,7 @@ def test_a_node_without_the_store_is_found_before_a_cell_is_started(
         able = [node for node in found.nodes if node.resources.get("CPU")]
         assert len(able) == 2
         check_nodes(able, root, mine)
-        with pytest.raises(EngineError, match=r"does not have the store of this launch: .*mount"):
+        with pytest.raises(EngineError, match=r"elsewhere is not there; mount the store"):
             check_nodes(able, tmp_path / "elsewhere", mine)
         with pytest.raises(EngineError, match=r"has Python 2\.7|this launch has Python 2\.7"):
             check_nodes(able, root, mine | {"Python": "2.7"})

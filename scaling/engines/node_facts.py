@@ -20,6 +20,10 @@ from scaling.files import write_exclusive
 
 STORE_ID = ".store-id"
 
+_REMEDY = (
+    "; mount the store on every node under this path, or choose a --root that all of them share"
+)
+
 # A file server may show a new file to another machine a moment later.
 _PATIENCE_SECONDS = 5.0
 
@@ -46,7 +50,7 @@ def difference(node: str, mine: Mapping[str, str], theirs: Mapping[str, str]) ->
         if theirs.get(name) == value:
             continue
         if name == "store":
-            return f"node {node} does not have the store of this launch: {theirs.get(name)}"
+            return f"node {node} cannot use the store: {_why_another_store(theirs.get(name, ''))}"
         return (
             f"node {node} has {name} {theirs.get(name)}, this launch has {name} {value}; "
             "install the same on every node"
@@ -65,12 +69,15 @@ def _store_id(root: Path) -> str:
             if time.monotonic() < deadline:
                 time.sleep(0.2)
                 continue
-            return (
-                f"{root} is not there; mount it on every node under this path, "
-                "or choose a --root that all of them share"
-            )
+            return f"{root} is not there{_REMEDY}"
         except OSError as error:
             return f"{root}: {(error.strerror or str(error)).lower()}"
+
+
+def _why_another_store(theirs: str) -> str:
+    """Theirs is the mark of another store, or says already why there is none."""
+    is_mark = " " not in theirs
+    return f"another folder stands there under the same path{_REMEDY}" if is_mark else theirs
 
 
 @cache
