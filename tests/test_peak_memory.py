@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,8 @@ def held(mib: int) -> bytes:
     return blocks[-1]
 
 
-@linux
-def test_each_attempt_of_a_process_has_its_own_peak() -> None:
+def peaks_of_two_attempts() -> list[float]:
+    """MiB that each of two attempts of this process took."""
     peaks, kept = [], []
     for mib in (200, 40):
         peak_memory.begin()
@@ -46,8 +47,16 @@ def test_each_attempt_of_a_process_has_its_own_peak() -> None:
         assert found.memory_at_start_bytes is not None
         assert found.peak_memory_kind == "resident in the process"
         peaks.append((found.peak_memory_bytes - found.memory_at_start_bytes) / MIB)
-    assert peaks[0] == pytest.approx(200, abs=10)
-    assert peaks[1] == pytest.approx(40, abs=10)
+    return peaks
+
+
+@linux
+def test_each_attempt_of_a_process_has_its_own_peak() -> None:
+    # A process that has run other tests has free memory in its heap, which is used up first.
+    with multiprocessing.get_context("spawn").Pool(1) as fresh:
+        first, second = fresh.apply(peaks_of_two_attempts)
+    assert first == pytest.approx(200, abs=10)
+    assert second == pytest.approx(40, abs=10)
 
 
 def test_without_a_beginning_there_is_no_number() -> None:

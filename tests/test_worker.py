@@ -318,6 +318,9 @@ class Finalized:
             pass  # the interpreter looks for signals between its instructions
 
 
+# What the handler raises may come up in a callback of the interpreter, which prints it: that is
+# one of the ways in which it gets lost.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["lost", "in a finalizer", "turned into another error"])
 def test_a_signal_that_a_library_swallows_stops_the_cell_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 
 from scaling import tracking
 
@@ -17,4 +18,5 @@ gc.freeze()
 
 # A batch system sends SIGTERM to every process of a job: the server has to outlive its children,
 # which are killed when it goes, and write their checkpoints first. It ends with its launcher.
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if any("multiprocessing.forkserver" in argument for argument in sys.orig_argv):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
