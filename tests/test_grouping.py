@@ -148,13 +148,19 @@ def test_compare_takes_the_same_groups(table: Table) -> None:
 
 
 @pytest.mark.slow
-def test_a_report_is_of_the_groups_that_were_asked_for(root: Path, tmp_path: Path) -> None:
-    arguments = ("report", "planted", "--root", root, "--by", "arch,target_share", "--n-boot", 100)
-    result = scaling(*arguments, "--reference", "decoder/1", "--out", tmp_path)
+def test_a_study_is_of_the_groups_that_were_asked_for(root: Path, tmp_path: Path) -> None:
+    """Two arms of one architecture, whose bits per byte are compared in the same groups."""
+    listing = json.loads((root / "planted/cells.json").read_text(encoding="utf-8"))
+    listing["cells"] = [c for c in listing["cells"] if c["labels"]["arch"] == "decoder"]
+    folder = root / "decoders"
+    folder.mkdir()
+    (folder / "cells.json").write_text(json.dumps(listing), encoding="utf-8")
+    arguments = ("plot", folder, "--by", "target_share", "--n-boot", 100, "--out", tmp_path)
+    result = scaling(*arguments, "--figure", "bits-per-byte", "--figure", "multiplier")
     assert result.exit_code == 0, result.stderr
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    # Of a difference of exponents, in nats and on bits per byte.
-    assert page.count("a(encoder/0.15) - a(decoder/1)") >= 2
+    for figure, groups in (("bits-per-byte", {"1.0", "0.15"}), ("multiplier", {"0.15"})):
+        drawn = pd.read_csv(tmp_path / f"{figure}.csv")
+        assert {str(float(group)) for group in drawn["series"]} == groups
 
 
 def test_runs_of_no_group_are_printed(root: Path) -> None:
