@@ -8,6 +8,8 @@ Axes: B batch, T sequence.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from scaling.draws import permutation, random_below
@@ -30,7 +32,8 @@ def windows(
     """Sequences `first_sequence` and following of a training run.
 
     A pass cuts the stream into windows of T-1 tokens that do not overlap, from a random offset
-    on, and reads them in random order; both are drawn anew for each pass.
+    on, and reads them in random order; both are drawn anew for each pass. Where each document
+    with its [SEP] is one window long, windows are cut at documents.
 
     Returns:
         int64 [B, T]: [CLS], then T-1 tokens of the stream.
@@ -51,7 +54,10 @@ def validation_windows(stream: TokenStream, *, seq_len: int, n_sequences: int) -
     """
     width = _width(stream, seq_len)
     n_sequences = min(n_sequences, len(stream.ids) // width)
-    starts = np.arange(n_sequences, dtype=np.int64) * len(stream.ids) // n_sequences
+    if _documents_are_windows(stream, width):
+        starts = np.arange(n_sequences, dtype=np.int64) * stream.n_documents // n_sequences * width
+    else:
+        starts = np.arange(n_sequences, dtype=np.int64) * len(stream.ids) // n_sequences
     return _gather(stream, starts, seq_len)
 
 
@@ -82,13 +88,21 @@ def _width(stream: TokenStream, seq_len: int) -> int:
     return width
 
 
+@lru_cache(maxsize=4)
+def _documents_are_windows(stream: TokenStream, width: int) -> bool:
+    return bool((np.diff(stream.document_starts) == width).all())
+
+
 def _windows_per_pass(stream: TokenStream, width: int) -> int:
+    if _documents_are_windows(stream, width):
+        return stream.n_documents
     # One width is kept free, so that every offset leaves the same number of windows.
     return max(1, (len(stream.ids) - width + 1) // width)
 
 
 def _phases(stream: TokenStream, width: int, seed: int, passes: np.ndarray) -> np.ndarray:
     """Where the first window of each pass starts."""
+    # Without slack, as where documents are windows, every pass starts at the first token.
     slack = len(stream.ids) - _windows_per_pass(stream, width) * width
     return random_below(min(width, slack + 1), passes, seed, _PHASE)
 

@@ -118,7 +118,7 @@ class LitRun(pl.LightningModule):
         if step == self.steps_done:
             return  # a micro-batch with more of the same step to come
         self.steps_done = step
-        self.tokens_predicted += batch.targets
+        self.tokens_predicted += batch.targets if batch.predicted is None else batch.predicted
         for term, targets in self._targets_of_step.items():
             self._targets_since_reading[term] = self._targets_since_reading.get(term, 0) + targets
         self._check_finite(step)

@@ -19,6 +19,7 @@ from scaling import accounting, machine, peak_memory
 from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
+from scaling.evaluate.optimum import check_leak, optimum
 from scaling.evaluate.validation import validation_losses
 from scaling.lit import Diverged, LitRun
 from scaling.objectives import OBJECTIVES
@@ -29,10 +30,15 @@ from scaling.split import ONE_DEVICE, Split
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """A trained model on the fixed validation set."""
+    """A trained model on the fixed validation set.
+
+    Attributes:
+        no_optimum: why the Bayes optimum is not known where one may be expected; else empty.
+    """
 
     losses: dict[str, TermLoss]
     code: BitsPerByte
+    no_optimum: str
     seconds: float
 
 
@@ -50,13 +56,22 @@ def evaluate(lit: LitRun) -> Evaluation:
     ]
     # In float32 whatever the training precision, as the readings along the curve.
     rows = lit.evaluation_rows
+    optimal_nats, why_none = optimum(spec)
     losses = validation_losses(
-        lit.model, objective, batches, unigram_nats=text.unigram_nats, micro_batch=rows
+        lit.model,
+        objective,
+        batches,
+        unigram_nats=text.unigram_nats,
+        micro_batch=rows,
+        optimal_nats=optimal_nats,
     )
+    check_leak(losses)
     code = bits_per_byte(lit.model, text, spec, device=lit.device, micro_batch=rows)
     if not all(map(math.isfinite, (code.value, *(x.nats_per_target for x in losses.values())))):
         raise Diverged("the loss of the trained model on the validation set is not finite")
-    return Evaluation(losses=losses, code=code, seconds=time.monotonic() - started)
+    return Evaluation(
+        losses=losses, code=code, no_optimum=why_none, seconds=time.monotonic() - started
+    )
 
 
 def done_record(
@@ -105,7 +120,8 @@ def done_record(
             split=split,
             attempts=attempts,
         ),
-        missing=_missing_errors(losses),
+        missing=_missing_errors(losses)
+        | ({"optimum": found.no_optimum} if found.no_optimum else {}),
     )
 
 

@@ -47,12 +47,17 @@ class TermLoss:
             validation set is a single batch.
         unigram_nats_per_target: the same targets under the training text's unigram code;
             null for terms whose targets are not tokens.
+        optimal_nats_per_target: the same targets under the distribution that the text was drawn
+            from, where that is known: no model can do better.
+        excess_standard_error: of the difference of the two.
     """
 
     nats_per_target: float
     targets: int
     standard_error: float | None
     unigram_nats_per_target: float | None = None
+    optimal_nats_per_target: float | None = None
+    excess_standard_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 Precision = Literal["float32", "bf16"]
 Attention = Literal["default", "causal", "bidirectional"]
+Corruption = Literal["bert", "mask"]
 
 # What names a thing for people, or says where it lies, is not part of its identity:
 # the fingerprints are.
@@ -42,6 +43,8 @@ class RunSpec:
         batch_tokens: positions per optimizer step, over all devices.
         peak_lr: learning rate on the plateau of the schedule.
         mask_rate: share of the text tokens that MLM predicts in training.
+        corruption: what MLM shows in place of a token to predict: `bert` is its mixture of [MASK],
+            random and kept tokens, `mask` is [MASK] alone.
         attention: `default` is the architecture's own direction.
         target_share: share of the text tokens that give CLM a loss.
         eval_tokens: positions of the fixed validation set.
@@ -72,6 +75,7 @@ class RunSpec:
     gradient_clip: float = 1.0
     mask_rate: float = 0.15
     attention: Attention = "default"
+    corruption: Corruption = "bert"
     target_share: float = 1.0
     eval_tokens: int = 131072
 
@@ -132,9 +136,10 @@ class RunSpec:
                 raise SpecError(f"{name}={getattr(self, name)} is not in [0, 1); 0.9 is usual")
         if self.precision not in typing.get_args(Precision):
             raise SpecError(f"precision={self.precision!r} is unknown; known: float32, bf16")
-        if self.attention not in typing.get_args(Attention):
-            known = ", ".join(typing.get_args(Attention))
-            raise SpecError(f"attention={self.attention!r} is unknown; known: {known}")
+        for name, choices in (("attention", Attention), ("corruption", Corruption)):
+            if getattr(self, name) not in typing.get_args(choices):
+                known = ", ".join(typing.get_args(choices))
+                raise SpecError(f"{name}={getattr(self, name)!r} is unknown; known: {known}")
 
     @property
     def run_id(self) -> str:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from scaling.batches import validation_windows
-from scaling.evaluate.likelihood import bits_per_byte, spread
+from scaling.evaluate.likelihood import bits_per_byte
 from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import build_model
+from scaling.objectives.diffusion import spread
 from scaling.text import Text
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
 from tests.factories import make_text, spec_for

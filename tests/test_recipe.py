@@ -34,5 +34,5 @@ def test_batches_are_whole_sequences() -> None:
 
 
 def test_an_objective_without_a_rule_is_named() -> None:
-    with pytest.raises(ValueError, match=r"objective='diffusion' .* give peak_lr in the sweep"):
-        recipe(100_000, "diffusion", 64)
+    with pytest.raises(ValueError, match=r"objective='rtd' .* give peak_lr in the sweep"):
+        recipe(100_000, "rtd", 64)

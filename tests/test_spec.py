@@ -30,6 +30,7 @@ def test_every_other_field_is_part_of_the_identity() -> None:
         "cooldown_tokens": spec.cooldown_tokens + 2 * spec.batch_tokens,
         "precision": "bf16",
         "attention": "causal",
+        "corruption": "mask",
         "n_head": 8,
         "seq_len": spec.seq_len // 2,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scaling.corpora.documents import Corpus, CorpusError
 from scaling.corpora.files import files_of, read_files
+from scaling.corpora.grammar import read_grammar
 from scaling.corpora.hub import hub_files, read_hub
 from scaling.corpora.stdlib_text import read_stdlib_text, stdlib_files
 
@@ -17,8 +18,11 @@ CORPORA: dict[str, Callable[[str, Path | None], Corpus]] = {
     "stdlib_text": read_stdlib_text,
     "files": read_files,
     "hub": read_hub,
+    "grammar": read_grammar,
 }
 
+
+_KNOWN = "stdlib_text, files:PATH, hub:NAME, grammar:KNOB=VALUE,..."
 
 # The files that a corpus consists of, so that it is read once only. None, or no line here: it is
 # read by every worker.
@@ -36,12 +40,12 @@ def sources(corpus: str, *, cache: Path) -> list[Path] | None:
 
 
 def read_documents(corpus: str, *, cache: Path | None = None) -> Corpus:
-    """Reads a corpus by name: `stdlib_text`, `files:PATH` or `hub:NAME?option=value`.
+    """Reads a corpus by name: `stdlib_text`, `files:PATH`, `hub:NAME?option=value`, `grammar:...`.
 
     Raises:
         CorpusError: the name is unknown, or what it names cannot be read.
     """
     kind, _, place = corpus.partition(":")
     if kind not in CORPORA:
-        raise CorpusError(f"corpus={corpus!r} is unknown; known: stdlib_text, files:PATH, hub:NAME")
+        raise CorpusError(f"corpus={corpus!r} is unknown; known: {_KNOWN}")
     return CORPORA[kind](place, cache)

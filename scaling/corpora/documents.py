@@ -27,10 +27,11 @@ class Corpus:
         train, validation: the documents of each split; none is empty.
         fingerprint: 16 hex digits of SHA-256 over both splits: names and places play no part.
         train_fingerprint: the same over the train split alone.
-        split: `content_hash`, or `files` where train.* and validation.* made the split.
+        split: `content_hash`, `files` where train.* and validation.* made the split, or `drawn`
+            where both were generated.
         n_empty: documents dropped because they held nothing but white space.
         n_validation_in_train: validation documents with an exact copy in the train split; can
-            be other than 0 for the split `files` only.
+            be other than 0 for the splits `files` and `drawn` only.
         ignored_files: files in the place that were not read: of another kind, no UTF-8, or
             beside train.* and validation.*.
         stopped_at: documents after which reading ended because of a limit, if it did.
@@ -99,6 +100,11 @@ def split_as_given(
     return _corpus(name, kept_train, kept_validation, "files", n_empty, ignored_files)
 
 
+def as_drawn(name: str, train: Iterable[str], validation: Iterable[str]) -> Corpus:
+    """A corpus whose splits were drawn independently from one source; none is empty."""
+    return _corpus(name, _hashed(train), _hashed(validation), "drawn", 0, ())
+
+
 def in_validation(digest: bytes) -> bool:
     """Whether the document with this SHA-256 is for validation."""
     return int.from_bytes(digest[:8], "big") < VALIDATION_SHARE * 2**64
@@ -121,13 +127,13 @@ def checked(text: str, where: str) -> str:
 
 
 def _without_empty(documents: Iterable[str]) -> tuple[list[tuple[bytes, str]], int]:
-    kept, n_empty = [], 0
-    for document in documents:
-        if document.strip():
-            kept.append((hashlib.sha256(document.encode()).digest(), document))
-        else:
-            n_empty += 1
-    return kept, n_empty
+    found = list(documents)
+    kept = _hashed(document for document in found if document.strip())
+    return kept, len(found) - len(kept)
+
+
+def _hashed(documents: Iterable[str]) -> list[tuple[bytes, str]]:
+    return [(hashlib.sha256(document.encode()).digest(), document) for document in documents]
 
 
 def _corpus(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from scaling.batches import validation_windows
 from scaling.evaluate.together import each_once, pieces_of
@@ -23,12 +22,11 @@ from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import LanguageModel
 from scaling.objectives import OBJECTIVES
 from scaling.objectives.clm import causal_batch
-from scaling.objectives.masking import choose_positions
-from scaling.objectives.objective import is_text, step_rng, token_nats
+from scaling.objectives.diffusion import any_order_batch, spread_shares
+from scaling.objectives.objective import step_rng, token_nats
 from scaling.record import BitsPerByteKind
 from scaling.spec import RunSpec
 from scaling.text import Text
-from scaling.tokenizer import MASK_ID
 
 _ROWS = 16
 
@@ -109,40 +107,9 @@ def _causal_nats(model: LanguageModel, block: _Block, rows: slice, device: torch
 def _any_order_nats(
     model: LanguageModel, block: _Block, rows: slice, device: torch.device
 ) -> float:
-    """An unbiased estimate of the any-order bound, summed over rows.
-
-    The share of masked tokens is stratified over the validation set: each row takes one of
-    `n_sequences` equal slices of (0, 1], in an order that spreads them over the text.
-    """
+    """An unbiased estimate of the any-order bound, summed over rows."""
     rng = step_rng(1, block.first)
-    masked_BT = block.ids_BT.copy()
-    T = masked_BT.shape[1]
-    index, weights = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    for row, ids_T in enumerate(block.ids_BT):
-        candidates_T = is_text(ids_T)
-        n = int(candidates_T.sum())
-        if n == 0:
-            continue
-        share = (spread(block.first + row, block.n_sequences) + rng.random()) / block.n_sequences
-        k = min(n, 1 + int(n * share))
-        positions_1K, _ = choose_positions(candidates_T[None], k, rng)
-        masked_BT[row, positions_1K[0]] = MASK_ID
-        if rows.start <= row < rows.stop:
-            index.append(positions_1K[0] + (row - rows.start) * T)
-            weights.append(np.full(k, n / k, dtype=np.float32))
-    index_M = torch.from_numpy(np.concatenate(index)).to(device)
-    weights_M = torch.from_numpy(np.concatenate(weights)).to(device)
-    target_ids_M = torch.from_numpy(block.ids_BT[rows].reshape(-1)).to(device)[index_M]
+    shares_B = spread_shares(block.first, len(block.ids_BT), block.n_sequences, rng)
+    batch = any_order_batch(block.ids_BT, shares_B, rng).rows(rows.start, rows.stop).to(device)
     # Also where no row has text: a sharded model is gathered by all devices together.
-    hidden_BTE = model(torch.from_numpy(masked_BT[rows]).to(device))
-    hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, index_M)
-    nats_M = F.cross_entropy(model.logits(hidden_ME).float(), target_ids_M, reduction="none")
-    return float(nats_M @ weights_M)
-
-
-def spread(index: int, count: int) -> int:
-    """A fixed permutation of range(count) that puts neighbours far apart (golden ratio)."""
-    stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
-    while math.gcd(stride, count) != 1:
-        stride += 1
-    return index * stride % count
+    return float(token_nats(model, model(batch.input_ids_BT), batch))

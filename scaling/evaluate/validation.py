@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ def validation_losses(
     *,
     unigram_nats: np.ndarray | None = None,
     micro_batch: int | None = None,
+    optimal_nats: Callable[[Batch], float] | None = None,
 ) -> dict[str, TermLoss]:
     """Mean loss of each term over all targets of `batches`; devices share the batches out.
 
@@ -31,6 +32,8 @@ def validation_losses(
         unigram_nats: code length of each id under the training text's unigram frequencies,
             shape [V]; where given, the same targets are also measured with it.
         micro_batch: sequences that the model takes at a time; None for a batch.
+        optimal_nats: of a batch, summed nats under the distribution of the text; the same
+            targets are measured with it too.
     Returns:
         term -> its loss. The standard error is that of a ratio of sums over batches.
     """
@@ -53,7 +56,13 @@ def validation_losses(
         for (batch, _, _), row in zip(pieces, rows, strict=True):
             sums[batch] = (sums[batch][0] + row[2 * i], row[2 * i + 1])
         mean, error, total = ratio_of_sums(sums)
-        unigram = None
+        unigram = optimal = excess_error = None
+        if optimal_nats is not None and term == objective.main_term:
+            excess = [
+                (nats - optimal_nats(b), n) for b, (nats, n) in zip(batches, sums, strict=True)
+            ]
+            difference, excess_error, _ = ratio_of_sums(excess)
+            optimal = mean - difference
         if unigram_nats is not None and term == objective.main_term:
             unigram = unigram_loss(batches, unigram_nats)
         losses[term] = TermLoss(
@@ -61,6 +70,8 @@ def validation_losses(
             targets=int(total),
             standard_error=error,
             unigram_nats_per_target=unigram,
+            optimal_nats_per_target=optimal,
+            excess_standard_error=excess_error,
         )
     return losses
 

@@ -7,6 +7,7 @@ a file with a class that follows `Objective` and name it here.
 from __future__ import annotations
 
 from scaling.objectives.clm import CausalLanguageModelling
+from scaling.objectives.diffusion import MaskedDiffusion
 from scaling.objectives.mlm import MaskedLanguageModelling
 from scaling.objectives.nsp import MaskedWithNextSentence
 from scaling.objectives.objective import Batch, Objective, Terms
@@ -15,6 +16,7 @@ OBJECTIVES: dict[str, Objective] = {
     "clm": CausalLanguageModelling(),
     "mlm": MaskedLanguageModelling(),
     "mlm+nsp": MaskedWithNextSentence(),
+    "diffusion": MaskedDiffusion(),
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Terms"]

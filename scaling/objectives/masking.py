@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scaling.spec import Corruption
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
 
 
@@ -31,13 +32,21 @@ def corrupt(
     positions_BK: np.ndarray,
     chosen_BK: np.ndarray,
     *,
+    corruption: Corruption,
     vocab_size: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """BERT's corruption: of the chosen tokens 80 % become [MASK], 10 % a random token.
+    """What the model sees of the chosen tokens: `mask`, [MASK] for all; `bert`, for 80 %.
 
-    The other 10 % stay as they are. Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1.
+    In BERT's corruption 10 % become a random token and 10 % stay as they are.
+    Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1.
     """
+    if corruption == "mask":
+        hidden_BT = ids_BT.copy()
+        original_BK = np.take_along_axis(ids_BT, positions_BK, axis=1)
+        seen_BK = np.where(chosen_BK, MASK_ID, original_BK)
+        np.put_along_axis(hidden_BT, positions_BK, seen_BK, axis=1)
+        return hidden_BT
     draw_BK = rng.random(positions_BK.shape)
     random_ids_BK = rng.integers(FIRST_TEXT_ID, vocab_size, positions_BK.shape)
     original_BK = np.take_along_axis(ids_BT, positions_BK, axis=1)

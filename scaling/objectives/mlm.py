@@ -24,7 +24,7 @@ from scaling.objectives.objective import (
     token_nats,
     training_windows,
 )
-from scaling.spec import RunSpec
+from scaling.spec import Corruption, RunSpec
 from scaling.text import Text
 
 # Masked losses at two rates have two floors: all runs are evaluated at this one.
@@ -44,7 +44,11 @@ class MaskedLanguageModelling:
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
         ids_BT = training_windows(text, spec, step)
         return masked_batch(
-            ids_BT, spec.mask_rate, vocab_size=spec.vocab_size, rng=step_rng(spec.seed, step)
+            ids_BT,
+            spec.mask_rate,
+            corruption=spec.corruption,
+            vocab_size=spec.vocab_size,
+            rng=step_rng(spec.seed, step),
         )
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
@@ -53,6 +57,7 @@ class MaskedLanguageModelling:
             masked_batch(
                 ids_BT[first : first + VALIDATION_ROWS],
                 EVALUATION_MASK_RATE,
+                corruption=spec.corruption,
                 vocab_size=spec.vocab_size,
                 rng=step_rng(0, first),
             )
@@ -60,7 +65,8 @@ class MaskedLanguageModelling:
         ]
 
     def yardstick(self, spec: RunSpec) -> str:
-        return f"mlm@{EVALUATION_MASK_RATE:g}"
+        shown = "" if spec.corruption == "bert" else f", {spec.corruption} alone"
+        return f"mlm@{EVALUATION_MASK_RATE:g}{shown}"
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
         hidden_BTE = model(batch.input_ids_BT)
@@ -76,6 +82,7 @@ def masked_batch(
     ids_BT: np.ndarray,
     mask_rate: float,
     *,
+    corruption: Corruption,
     vocab_size: int,
     rng: np.random.Generator,
     segment_ids_BT: Tensor | None = None,
@@ -89,7 +96,9 @@ def masked_batch(
     positions_BK, chosen_BK = choose_positions(candidates_BT, k, rng)
     chosen_BK &= _within_share(candidates_BT, mask_rate, chosen_BK, rng)
     target_ids_BK = np.where(chosen_BK, np.take_along_axis(ids_BT, positions_BK, axis=1), NO_TARGET)
-    corrupted_BT = corrupt(ids_BT, positions_BK, chosen_BK, vocab_size=vocab_size, rng=rng)
+    corrupted_BT = corrupt(
+        ids_BT, positions_BK, chosen_BK, corruption=corruption, vocab_size=vocab_size, rng=rng
+    )
     return Batch(
         input_ids_BT=torch.from_numpy(corrupted_BT),
         target_index_M=flat_index(positions_BK, seq_len),

@@ -78,6 +78,7 @@ def _pair_batch(
     return masked_batch(
         drawn.ids_BT[rows],
         mask_rate,
+        corruption=spec.corruption,
         vocab_size=spec.vocab_size,
         rng=step_rng(*key),
         segment_ids_BT=torch.from_numpy(drawn.segment_ids_BT[rows]),

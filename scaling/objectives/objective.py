@@ -38,7 +38,11 @@ class Batch:
     Attributes:
         target_index_M: positions that the head reads, as indices into the flat B x T.
         target_ids_M: the ids to predict there; NO_TARGET where a row had too few candidates.
-        targets: how many of them count, over the whole step and not only this device's share.
+        targets: what the summed nats are divided by, over the whole step and not only this
+            device's share: the targets that count, or the tokens that they stand for.
+        target_weight_M: what each target counts for; 1 where there are no weights.
+        predicted: how many targets there are, where `targets` is the number of tokens that they
+            stand for.
         is_next_B, pairs: labels of sentence pairs and their count, where there are any.
     """
 
@@ -46,6 +50,8 @@ class Batch:
     target_index_M: Tensor
     target_ids_M: Tensor
     targets: int
+    target_weight_M: Tensor | None = None
+    predicted: int | None = None
     segment_ids_BT: Tensor | None = None
     valid_BT: Tensor | None = None
     is_next_B: Tensor | None = None
@@ -70,15 +76,17 @@ class Batch:
 
     def rows(self, first: int, end: int) -> Batch:
         """The sequences from `first` to before `end`; the counts stay those of the whole."""
-        n_rows, length = self.input_ids_BT.shape
+        length = self.input_ids_BT.shape[1]
         kept = slice(first, end)
-        per_row = self.target_ids_M.numel() // n_rows
-        targets = slice(first * per_row, end * per_row)
+        row_M = self.target_index_M // length
+        targets = (row_M >= first) & (row_M < end)
         optional: dict[str, Any] = {
             name: None if value is None else value[kept]
             for name in ("segment_ids_BT", "valid_BT", "is_next_B")
             for value in [getattr(self, name)]
         }
+        if self.target_weight_M is not None:
+            optional["target_weight_M"] = self.target_weight_M[targets]
         return dataclasses.replace(
             self,
             input_ids_BT=self.input_ids_BT[kept],
@@ -150,4 +158,11 @@ def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor
     """Summed cross-entropy in nats; the head is computed on the target positions only."""
     hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, batch.target_index_M)
     logits_MV = model.logits(hidden_ME).float()
-    return F.cross_entropy(logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="sum")
+    if batch.target_weight_M is None:
+        return F.cross_entropy(
+            logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="sum"
+        )
+    nats_M = F.cross_entropy(
+        logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="none"
+    )
+    return nats_M @ batch.target_weight_M

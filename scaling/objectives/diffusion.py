@@ -1,0 +1,122 @@
+"""Masked diffusion: a random share of the tokens is hidden, any share from one token to all.
+
+With k of n tokens hidden, k uniform on 1..n, the mean loss of the hidden tokens times n bounds the
+code length of the text from above (Uria et al. 2014, arXiv:1310.1757, section 4; as a diffusion
+with an absorbing state: Austin et al. 2021, arXiv:2107.03006, appendix A.3; Sahoo et al. 2024,
+arXiv:2406.07524, section 3). An encoder is so trained for the bound that it is judged by.
+
+The shares of one batch are stratified, which takes most of the noise of k out of the gradient
+(Kingma et al. 2021, arXiv:2107.00630, appendix I.1).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from scaling.batches import validation_windows
+from scaling.models import LanguageModel
+from scaling.objectives.masking import choose_positions
+from scaling.objectives.objective import (
+    VALIDATION_ROWS,
+    Batch,
+    Terms,
+    is_text,
+    step_rng,
+    token_nats,
+    training_windows,
+)
+from scaling.spec import RunSpec
+from scaling.text import Text
+from scaling.tokenizer import MASK_ID
+
+
+class MaskedDiffusion:
+    """Prediction of hidden tokens at every rate, weighted to the any-order bound."""
+
+    uses_pairs = False
+    predicts_next = False
+    main_term = "diffusion"
+
+    def head_positions(self, spec: RunSpec) -> int:
+        # Batches differ: this is what they have on average, rounded.
+        return spec.seq_len // 2
+
+    def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
+        ids_BT = training_windows(text, spec, step)
+        rng = step_rng(spec.seed, step)
+        shares_B = (np.arange(len(ids_BT)) + rng.random()) / len(ids_BT)
+        return any_order_batch(ids_BT, shares_B, rng)
+
+    def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
+        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
+        return [
+            any_order_batch(
+                ids_BT[first : first + VALIDATION_ROWS],
+                spread_shares(first, min(VALIDATION_ROWS, len(ids_BT) - first), len(ids_BT), rng),
+                rng,
+            )
+            for first in range(0, len(ids_BT), VALIDATION_ROWS)
+            for rng in [step_rng(1, first)]
+        ]
+
+    def yardstick(self, spec: RunSpec) -> str:
+        return "any-order bound"
+
+    def nll(self, model: LanguageModel, batch: Batch) -> Terms:
+        hidden_BTE = model(batch.input_ids_BT)
+        return {"diffusion": (token_nats(model, hidden_BTE, batch), batch.targets)}
+
+
+def any_order_batch(ids_BT: np.ndarray, shares_B: np.ndarray, rng: np.random.Generator) -> Batch:
+    """Hides 1 + floor(share x n) of the n text tokens of each row, drawn at random.
+
+    Args:
+        shares_B: in [0, 1); uniform shares make the weighted nats an unbiased estimate of the
+            bound on the nats of all text tokens.
+    """
+    hidden_BT = ids_BT.copy()
+    index, weights, n_text = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], 0
+    for row, (ids_T, share) in enumerate(zip(ids_BT, shares_B, strict=True)):
+        candidates_T = is_text(ids_T)
+        n = int(candidates_T.sum())
+        if n == 0:
+            continue
+        k = min(n, 1 + int(n * share))
+        positions_1K, _ = choose_positions(candidates_T[None], k, rng)
+        hidden_BT[row, positions_1K[0]] = MASK_ID
+        index.append(positions_1K[0] + row * len(ids_T))
+        weights.append(np.full(k, n / k, dtype=np.float32))
+        n_text += n
+    index_M = np.concatenate(index)
+    return Batch(
+        input_ids_BT=torch.from_numpy(hidden_BT),
+        target_index_M=torch.from_numpy(index_M),
+        target_ids_M=torch.from_numpy(ids_BT.reshape(-1)[index_M]),
+        target_weight_M=torch.from_numpy(np.concatenate(weights)),
+        targets=n_text,
+        predicted=len(index_M),
+    )
+
+
+def spread_shares(
+    first: int, n_rows: int, n_sequences: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Shares of rows `first` and following of a set of `n_sequences`.
+
+    Each sequence of the set takes one of as many equal slices of [0, 1), in an order that spreads
+    them over the text.
+    """
+    slices = np.array([spread(first + row, n_sequences) for row in range(n_rows)])
+    shares: np.ndarray = (slices + rng.random(n_rows)) / n_sequences
+    return shares
+
+
+def spread(index: int, count: int) -> int:
+    """A fixed permutation of range(count) that puts neighbours far apart (golden ratio)."""
+    stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
+    while math.gcd(stride, count) != 1:
+        stride += 1
+    return index * stride % count
