@@ -125,6 +125,11 @@ def done_record(
     )
 
 
+def _missing(found: Evaluation) -> dict[str, str]:
+    no_optimum = {"optimum": found.no_optimum} if found.no_optimum else {}
+    return _missing_errors(found.losses) | no_optimum
+
+
 def _missing_errors(losses: dict[str, TermLoss]) -> dict[str, str]:
     if all(loss.standard_error is not None for loss in losses.values()):
         return {}

@@ -40,6 +40,7 @@ _EXPONENT = -1 / 3
 LEARNING_RATES: dict[str, LearningRateRule] = {
     "clm": LearningRateRule(at_100k=0.0034, exponent=_EXPONENT, ceiling=0.008),
     "mlm": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
+    "prefix": LearningRateRule(at_100k=0.0034, exponent=_EXPONENT, ceiling=0.008),
     "diffusion": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
     "mlm+nsp": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
 }

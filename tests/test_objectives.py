@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scaling.models import build_model
+from scaling.models import LanguageModel, build_model
 from scaling.objectives import OBJECTIVES, Batch
 from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.mlm import masked_batch
@@ -15,7 +15,13 @@ from scaling.text import Text
 from scaling.tokenizer import CLS_ID, FIRST_TEXT_ID, MASK_ID, PAD_ID, SEP_ID
 from tests.factories import make_text, spec_for
 
-ARCH = {"clm": "decoder", "mlm": "encoder", "mlm+nsp": "bert", "diffusion": "encoder"}
+ARCH = {
+    "clm": "decoder",
+    "mlm": "encoder",
+    "mlm+nsp": "bert",
+    "diffusion": "encoder",
+    "prefix": "decoder",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +63,11 @@ def test_special_tokens_are_never_targets(name: str, text: Text) -> None:
 def test_head_positions_are_what_the_batch_holds(name: str, text: Text) -> None:
     for changes in ({}, {"mask_rate": 0.4, "target_share": 0.15}):
         spec = spec_for(text, arch=ARCH[name], objective=name, **changes)
-        steps = 1 if name != "diffusion" else 64
+        steps = 64 if name in ("diffusion", "prefix") else 1
         batches = [OBJECTIVES[name].training_batch(text, spec, step) for step in range(steps)]
         expected = OBJECTIVES[name].head_positions(spec) * spec.sequences_per_step
         found = sum(batch.target_ids_M.numel() for batch in batches) / steps
-        # The number of hidden tokens is random, and texts with separators have fewer.
+        # These draw how many tokens they predict, and texts with separators have fewer.
         assert found == pytest.approx(expected, rel=0 if steps == 1 else 0.1)
 
 
@@ -164,3 +170,42 @@ def test_shards_sum_to_the_whole(name: str, text: Text) -> None:
             float(nats), rel=1e-5
         )
         assert all(share[term][1] == count for share in shares)
+
+
+def last_seen(
+    model: LanguageModel, ids_BT: torch.Tensor, prefix_B: torch.Tensor, position: int
+) -> int:
+    """The last position on which the hidden state at `position` depends."""
+    embedded: list[torch.Tensor] = []
+    handle = model.token_embedding.register_forward_hook(
+        lambda module, args, output: embedded.append(output)
+    )
+    hidden_BTE = model(ids_BT, prefix_B=prefix_B)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(hidden_BTE[0, position].square().sum(), embedded)
+    return int((gradient[0].abs().sum(dim=1) > 0).nonzero().max())
+
+
+def test_a_prefix_sees_itself_and_nothing_sees_what_it_predicts(text: Text) -> None:
+    """Zero gradients prove it: of a prediction after the prefix, with respect to each position."""
+    spec = spec_for(text, objective="prefix")
+    torch.manual_seed(0)
+    model = build_model(spec)
+    batch = OBJECTIVES["prefix"].training_batch(text, spec, 0)
+    assert batch.prefix_B is not None
+    row = int((batch.prefix_B - spec.seq_len // 2).abs().argmin())
+    prefix = int(batch.prefix_B[row])
+    ids_BT, prefix_B = batch.input_ids_BT[row : row + 1], batch.prefix_B[row : row + 1]
+    seen = [last_seen(model, ids_BT, prefix_B, at) for at in (0, prefix - 1, prefix)]
+    assert seen == [prefix - 1, prefix - 1, prefix]
+    targets_of_row = batch.target_index_M[batch.target_index_M // spec.seq_len == row]
+    assert int(targets_of_row.min()) % spec.seq_len >= prefix - 1
+
+
+def test_the_any_order_weights_make_up_for_the_tokens_not_hidden(text: Text) -> None:
+    spec = spec_for(text, arch="encoder", objective="diffusion")
+    for step in range(5):
+        batch = OBJECTIVES["diffusion"].training_batch(text, spec, step)
+        assert batch.target_weight_M is not None
+        assert float(batch.target_weight_M.sum()) == pytest.approx(batch.targets, rel=1e-5)
+        assert (batch.input_ids_BT.reshape(-1)[batch.target_index_M] == MASK_ID).all()

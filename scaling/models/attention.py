@@ -29,20 +29,34 @@ def uses_fused_kernel(device_type: str, dtype: torch.dtype, n_positions: int) ->
 
 
 def score_bias(
-    ids_BT: Tensor, valid_BT: Tensor | None, *, is_causal: bool, n_head: int, dtype: torch.dtype
+    ids_BT: Tensor,
+    valid_BT: Tensor | None,
+    prefix_B: Tensor | None = None,
+    *,
+    is_causal: bool,
+    n_head: int,
+    dtype: torch.dtype,
 ) -> Tensor | None:
     """What is added to the scores: 0 where a key may be seen, `MASKED_SCORE` elsewhere.
 
+    Args:
+        valid_BT: False where a key is padding.
+        prefix_B: keys of each row that every position sees, later ones too.
     Returns:
         [1 or G, 1 or T, T], or None where every key may be seen. The fused kernel applies a
         plain causal mask itself, so there it is None as well.
     """
     T = ids_BT.shape[1]
-    if valid_BT is None and (not is_causal or uses_fused_kernel(ids_BT.device.type, dtype, T)):
+    kernel_masks = not is_causal or uses_fused_kernel(ids_BT.device.type, dtype, T)
+    if valid_BT is None and prefix_B is None and kernel_masks:
         return None
     bias_GTT = torch.zeros((1, 1, 1, T), dtype=dtype, device=ids_BT.device)
     if is_causal:
         bias_GTT = torch.full_like(bias_GTT, MASKED_SCORE).expand(1, 1, T, T).triu(1)
+    if prefix_B is not None:
+        in_prefix_BT = torch.arange(T, device=ids_BT.device) < prefix_B[:, None]
+        bias_GTT = bias_GTT.masked_fill(in_prefix_BT[:, None, None], 0.0)
+        bias_GTT = bias_GTT.expand(-1, n_head, -1, -1)
     if valid_BT is not None:
         bias_GTT = bias_GTT.masked_fill(~valid_BT[:, None, None], MASKED_SCORE)
         bias_GTT = bias_GTT.expand(-1, n_head, -1, -1)

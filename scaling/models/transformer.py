@@ -48,6 +48,7 @@ class LanguageModel(nn.Module):
         input_ids_BT: Tensor,
         segment_ids_BT: Tensor | None = None,
         valid_BT: Tensor | None = None,
+        prefix_B: Tensor | None = None,
     ) -> Tensor:
         """Hidden states [B, T, E] of the last layer, after the final norm where there is one.
 
@@ -55,6 +56,7 @@ class LanguageModel(nn.Module):
             input_ids_BT: token ids, at most `seq_len` per sequence.
             segment_ids_BT: 0 for the first segment, 1 for the second; None for all 0.
             valid_BT: False where a position is padding; None for none, which is faster.
+            prefix_B: of a causal model, positions of each row that see each other.
 
         Raises:
             ValueError: the sequence is too long, or the model has no segments.
@@ -63,6 +65,7 @@ class LanguageModel(nn.Module):
         bias_GTT = score_bias(
             input_ids_BT,
             valid_BT,
+            prefix_B,
             is_causal=self.is_causal,
             n_head=self.n_head,
             dtype=_compute_dtype(x_BTE),

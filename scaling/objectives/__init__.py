@@ -11,12 +11,14 @@ from scaling.objectives.diffusion import MaskedDiffusion
 from scaling.objectives.mlm import MaskedLanguageModelling
 from scaling.objectives.nsp import MaskedWithNextSentence
 from scaling.objectives.objective import Batch, Objective, Terms
+from scaling.objectives.prefix_lm import PrefixLanguageModelling
 
 OBJECTIVES: dict[str, Objective] = {
     "clm": CausalLanguageModelling(),
     "mlm": MaskedLanguageModelling(),
     "mlm+nsp": MaskedWithNextSentence(),
     "diffusion": MaskedDiffusion(),
+    "prefix": PrefixLanguageModelling(),
 }
 
 __all__ = ["OBJECTIVES", "Batch", "Objective", "Terms"]

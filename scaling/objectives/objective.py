@@ -43,6 +43,7 @@ class Batch:
         target_weight_M: what each target counts for; 1 where there are no weights.
         predicted: how many targets there are, where `targets` is the number of tokens that they
             stand for.
+        prefix_B: positions of each row that see each other although the model is causal.
         is_next_B, pairs: labels of sentence pairs and their count, where there are any.
     """
 
@@ -54,6 +55,7 @@ class Batch:
     predicted: int | None = None
     segment_ids_BT: Tensor | None = None
     valid_BT: Tensor | None = None
+    prefix_B: Tensor | None = None
     is_next_B: Tensor | None = None
     pairs: int = 0
 
@@ -82,7 +84,7 @@ class Batch:
         targets = (row_M >= first) & (row_M < end)
         optional: dict[str, Any] = {
             name: None if value is None else value[kept]
-            for name in ("segment_ids_BT", "valid_BT", "is_next_B")
+            for name in ("segment_ids_BT", "valid_BT", "prefix_B", "is_next_B")
             for value in [getattr(self, name)]
         }
         if self.target_weight_M is not None:

@@ -1,0 +1,79 @@
+"""Prefix language modelling: a prefix is read in both directions, what follows is predicted.
+
+Bidirectional attention without corrupted tokens: each row has a prefix of random length, whose
+positions see each other; the tokens after it are predicted one by one. Source: Raffel et al. 2020,
+arXiv:1910.10683, section 3.2.1 and figure 4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from scaling.batches import validation_windows
+from scaling.models import LanguageModel
+from scaling.objectives.diffusion import spread_shares
+from scaling.objectives.objective import (
+    VALIDATION_ROWS,
+    Batch,
+    Terms,
+    is_text,
+    step_rng,
+    token_nats,
+    training_windows,
+)
+from scaling.spec import RunSpec
+from scaling.text import Text
+
+
+class PrefixLanguageModelling:
+    """Next-token prediction after a prefix whose positions see each other."""
+
+    uses_pairs = False
+    predicts_next = True
+    main_term = "prefix"
+
+    def head_positions(self, spec: RunSpec) -> int:
+        # Batches differ: this is what they have on average, rounded.
+        return spec.seq_len // 2
+
+    def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
+        ids_BT = training_windows(text, spec, step)
+        rng = step_rng(spec.seed, step)
+        return prefix_batch(ids_BT, (np.arange(len(ids_BT)) + rng.random()) / len(ids_BT))
+
+    def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
+        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
+        return [
+            prefix_batch(
+                rows_BT, spread_shares(first, len(rows_BT), len(ids_BT), step_rng(1, first))
+            )
+            for first in range(0, len(ids_BT), VALIDATION_ROWS)
+            for rows_BT in [ids_BT[first : first + VALIDATION_ROWS]]
+        ]
+
+    def yardstick(self, spec: RunSpec) -> str:
+        return "clm after a prefix"
+
+    def nll(self, model: LanguageModel, batch: Batch) -> Terms:
+        hidden_BTE = model(batch.input_ids_BT, prefix_B=batch.prefix_B)
+        return {"prefix": (token_nats(model, hidden_BTE, batch), batch.targets)}
+
+
+def prefix_batch(ids_BT: np.ndarray, shares_B: np.ndarray) -> Batch:
+    """Rows with a prefix of 1 + floor(share x (T - 1)) positions, [CLS] included.
+
+    Args:
+        shares_B: in [0, 1).
+    """
+    prefix_B = 1 + (shares_B * (ids_BT.shape[1] - 1)).astype(np.int64)
+    position_T = np.arange(ids_BT.shape[1] - 1)
+    wanted_BT = (position_T >= prefix_B[:, None] - 1) & is_text(ids_BT[:, 1:])
+    row_M, position_M = np.nonzero(wanted_BT)
+    return Batch(
+        input_ids_BT=torch.from_numpy(ids_BT),
+        target_index_M=torch.from_numpy(row_M * ids_BT.shape[1] + position_M),
+        target_ids_M=torch.from_numpy(ids_BT[row_M, position_M + 1]),
+        targets=len(row_M),
+        prefix_B=torch.from_numpy(prefix_B),
+    )
