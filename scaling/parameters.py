@@ -15,7 +15,7 @@ from scaling.spec import RunSpec
 HORIZONS = ("train_flops", "train_tokens", "tokens_per_param")
 SHAPE = ("n_layer", "d_model", "n_head", "d_ff")
 LIMITS = ("min_tokens_per_param", "max_tokens_per_param", "min_steps")
-_REQUIRED = ("arch", "corpus", "tokenizer", "seq_len")
+_REQUIRED = ("corpus", "tokenizer", "seq_len")
 _DERIVED = frozenset({"corpus_fingerprint", "tokenizer_fingerprint"})
 _FIELDS = {
     field.name: str(field.type)
@@ -27,7 +27,7 @@ _NUMBERS = {name: kind for name, kind in _FIELDS.items() if kind in ("int", "flo
     "tokens_per_param": "float",
     "cooldown_share": "float",
 }
-PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "size", "limits", price.PARAMETER})
+PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "arm", "size", "limits", price.PARAMETER})
 
 _NUMERIC_TEXT = re.compile(r"\s*([+-]?[0-9_]*\.?[0-9_]*)[eE]([+-]?)([0-9]+)\s*")
 
@@ -39,6 +39,11 @@ def check_names(parameters: Mapping[str, Any]) -> None:
             raise SweepError(f"parameter {name!r} is unknown; {did_you_mean(name, PARAMETERS)}")
     if missing := [name for name in _REQUIRED if name not in parameters]:
         raise SweepError(f"the sweep lacks {', '.join(missing)}; add them under `parameters`")
+    models = [name for name in ("arch", "arm") if name in parameters]
+    if len(models) != 1:
+        raise SweepError(
+            f"the sweep gives {' and '.join(models) or 'no model'}; give exactly one of arch, arm"
+        )
     horizons = [name for name in HORIZONS if name in parameters]
     if len(horizons) != 1:
         raise SweepError(

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from scaling import accounting, price
+from scaling.arms import ARMS
 from scaling.errors import SweepError
 from scaling.machine import gpus, native_bf16
 from scaling.models import DEFAULT_OBJECTIVE, MODELS
@@ -51,6 +52,7 @@ def resolve(parameters: Mapping[str, Any], load: TextLoader) -> Resolved:
     """
     check_names(parameters)
     values = typed(parameters)
+    values |= _arm(values)
     limits = checked_limits(values.pop("limits", {}))
     values.pop(price.PARAMETER, None)  # what a run costs changes nothing of what it is
     values |= _choose(values)
@@ -121,6 +123,16 @@ def memory_bytes(spec: RunSpec) -> int:
 @cache
 def _memory_bytes(spec: RunSpec) -> int:
     return accounting.memory_bytes(spec)
+
+
+def _arm(values: dict[str, Any]) -> dict[str, Any]:
+    """What the arm settles, where one is given."""
+    if "arm" not in values:
+        return {}
+    settled = ARMS[arm := _known("arm", values.pop("arm"), ARMS)]
+    if both := [name for name in settled if name in values]:
+        raise SweepError(f"the sweep gives arm={arm} and {both[0]}, which it settles; drop one")
+    return settled
 
 
 def _choose(values: dict[str, Any]) -> dict[str, Any]:

@@ -185,8 +185,9 @@ def _overridden(parameters: dict[str, Any], overrides: Mapping[str, Any]) -> dic
 
 
 def make_labels(values: Mapping[str, Any], varied: Iterable[str] = ()) -> dict[str, Any]:
-    """What tells a point of a grid from the others: arch, size, horizon, seed, what varies."""
-    labels = {"arch": values["arch"], "size": values.get("size") or _size_name(values)}
+    """What tells a point of a grid from the others: model, size, horizon, seed, what varies."""
+    labels = {name: values[name] for name in ("arch", "arm") if name in values}
+    labels["size"] = values.get("size") or _size_name(values)
     labels |= {name: values[name] for name in HORIZONS if name in values}
     labels["seed"] = values.get("seed", 0)
     return labels | {name: values[name] for name in varied if name not in SHAPE}

@@ -9,6 +9,9 @@ import pytest
 
 from scaling import accounting
 from scaling import resolve as module
+from scaling.arms import ARMS
+from scaling.models import build_shapes
+from scaling.objectives import OBJECTIVES
 from scaling.recipe import recipe
 from scaling.resolve import Resolved, resolve
 from scaling.sizes import SIZES
@@ -167,3 +170,26 @@ def test_a_wrong_value_is_told_with_its_rule(folder: Path, changes: Any, message
         resolved(folder, **changes)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_is_the_run_that_its_settings_describe(folder: Path, arm: str) -> None:
+    by_name = spec_of(folder, arch=None, arm=arm)
+    assert by_name == spec_of(folder, **ARMS[arm])
+    assert OBJECTIVES[by_name.objective].predicts_next <= build_shapes(by_name).is_causal
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arch": None, "arm": "clm-51"}, "arm='clm-51' is unknown; did you mean 'clm-15'"),
+        ({"arm": "clm"}, "the sweep gives arch and arm; give exactly one"),
+        ({"arch": None}, "the sweep gives no model; give exactly one of arch, arm"),
+        ({"arch": None, "arm": "mlm-40", "mask_rate": 0.5}, "arm=mlm-40 and mask_rate, which it"),
+    ],
+)
+def test_an_arm_and_what_it_settles_exclude_each_other(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolved(folder, **changes)
