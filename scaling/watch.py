@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import signal
 import threading
 import time
@@ -146,8 +147,10 @@ class Watch:
             yield
         finally:
             for number, handler in before.items():
-                # A second word must not cut short what the first one began.
-                signal.signal(number, signal.SIG_IGN if self._interrupted else handler)
+                # A second word must not cut short what the first one began; whoever has a
+                # handler around this block hears again once that is done.
+                deaf = self._interrupted and inspect.isfunction(handler)
+                signal.signal(number, signal.SIG_IGN if deaf else handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self._interrupted = True

@@ -70,6 +70,7 @@ def test_an_interrupted_run_ends_like_one_left_alone(
             )
             with pytest.raises(Interrupted):
                 train_run(spec, text, tmp_path / "parts", attempts=attempt + 1)
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         stop = next(stops, None)
     parts = train_run(spec, text, tmp_path / "parts", attempts=4)
     assert parts.result() == whole.result()
