@@ -8,9 +8,10 @@ import torch
 
 from scaling.models import LanguageModel, build_model
 from scaling.objectives import OBJECTIVES, Batch
+from scaling.objectives.diffusion import any_order_batch, spread, spread_share
 from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.mlm import masked_batch
-from scaling.objectives.objective import NO_TARGET, step_rng
+from scaling.objectives.objective import NO_TARGET, is_text, step_rng
 from scaling.text import Text
 from scaling.tokenizer import CLS_ID, FIRST_TEXT_ID, MASK_ID, PAD_ID, SEP_ID
 from tests.factories import make_text, spec_for
@@ -209,3 +210,17 @@ def test_the_any_order_weights_make_up_for_the_tokens_not_hidden(text: Text) -> 
         assert batch.target_weight_M is not None
         assert float(batch.target_weight_M.sum()) == pytest.approx(batch.targets, rel=1e-5)
         assert (batch.input_ids_BT.reshape(-1)[batch.target_index_M] == MASK_ID).all()
+
+
+def test_a_row_s_share_is_drawn_before_its_places() -> None:
+    """The order of the draws is part of every bits per byte that was recorded."""
+    ids_BT = np.arange(4, 4 + 60).reshape(3, 20)
+    rng = np.random.default_rng(5)
+    expected = []
+    for row, ids_T in enumerate(ids_BT):
+        k = 1 + int(20 * (spread(row, 3) + rng.random()) / 3)
+        places, _ = choose_positions(is_text(ids_T)[None], k, rng)
+        expected += [row * 20 + place for place in places[0].tolist()]
+    rng = np.random.default_rng(5)
+    found = any_order_batch(ids_BT, spread_share(0, 3, rng), rng)
+    assert found.target_index_M.tolist() == expected

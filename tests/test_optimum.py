@@ -69,7 +69,7 @@ def test_the_any_order_bound_of_exact_conditionals_is_the_entropy() -> None:
     documents = draw_documents(grammar, 3000, stream=TRAIN)
     n = documents.shape[1]
     batch = any_order_batch(
-        documents + 4, np.random.default_rng(0).random(3000), np.random.default_rng(1)
+        documents + 4, np.random.default_rng(0).random(3000).item, np.random.default_rng(1)
     )
     hidden = batch.input_ids_BT.numpy() == 3
     weights = n / hidden.sum(axis=1)

@@ -22,7 +22,7 @@ from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import LanguageModel
 from scaling.objectives import OBJECTIVES
 from scaling.objectives.clm import causal_batch
-from scaling.objectives.diffusion import any_order_batch, spread_shares
+from scaling.objectives.diffusion import any_order_batch, spread_share
 from scaling.objectives.objective import step_rng, token_nats
 from scaling.record import BitsPerByteKind
 from scaling.spec import RunSpec
@@ -109,7 +109,7 @@ def _any_order_nats(
 ) -> float:
     """An unbiased estimate of the any-order bound, summed over rows."""
     rng = step_rng(1, block.first)
-    shares_B = spread_shares(block.first, len(block.ids_BT), block.n_sequences, rng)
-    batch = any_order_batch(block.ids_BT, shares_B, rng).rows(rows.start, rows.stop).to(device)
+    share_of = spread_share(block.first, block.n_sequences, rng)
+    batch = any_order_batch(block.ids_BT, share_of, rng).rows(rows.start, rows.stop).to(device)
     # Also where no row has text: a sharded model is gathered by all devices together.
     return float(token_nats(model, model(batch.input_ids_BT), batch))

@@ -12,6 +12,7 @@ The shares of one batch are stratified, which takes most of the noise of k out o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ from scaling.spec import RunSpec
 from scaling.text import Text
 from scaling.tokenizer import MASK_ID
 
+ShareOf = Callable[[int], float]
+
 
 class MaskedDiffusion:
     """Prediction of hidden tokens at every rate, weighted to the any-order bound."""
@@ -48,14 +51,14 @@ class MaskedDiffusion:
         ids_BT = training_windows(text, spec, step)
         rng = step_rng(spec.seed, step)
         shares_B = (np.arange(len(ids_BT)) + rng.random()) / len(ids_BT)
-        return any_order_batch(ids_BT, shares_B, rng)
+        return any_order_batch(ids_BT, shares_B.item, rng)
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
         ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
         return [
             any_order_batch(
                 ids_BT[first : first + VALIDATION_ROWS],
-                spread_shares(first, min(VALIDATION_ROWS, len(ids_BT) - first), len(ids_BT), rng),
+                spread_share(first, len(ids_BT), rng),
                 rng,
             )
             for first in range(0, len(ids_BT), VALIDATION_ROWS)
@@ -70,21 +73,21 @@ class MaskedDiffusion:
         return {"diffusion": (token_nats(model, hidden_BTE, batch), batch.targets)}
 
 
-def any_order_batch(ids_BT: np.ndarray, shares_B: np.ndarray, rng: np.random.Generator) -> Batch:
+def any_order_batch(ids_BT: np.ndarray, share_of: ShareOf, rng: np.random.Generator) -> Batch:
     """Hides 1 + floor(share x n) of the n text tokens of each row, drawn at random.
 
     Args:
-        shares_B: in [0, 1); uniform shares make the weighted nats an unbiased estimate of the
-            bound on the nats of all text tokens.
+        share_of: of a row, in [0, 1); uniform shares make the weighted nats an unbiased estimate
+            of the bound on the nats of all text tokens. Asked for rows with text only, in order.
     """
     hidden_BT = ids_BT.copy()
     index, weights, n_text = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], 0
-    for row, (ids_T, share) in enumerate(zip(ids_BT, shares_B, strict=True)):
+    for row, ids_T in enumerate(ids_BT):
         candidates_T = is_text(ids_T)
         n = int(candidates_T.sum())
         if n == 0:
             continue
-        k = min(n, 1 + int(n * share))
+        k = min(n, 1 + int(n * share_of(row)))
         positions_1K, _ = choose_positions(candidates_T[None], k, rng)
         hidden_BT[row, positions_1K[0]] = MASK_ID
         index.append(positions_1K[0] + row * len(ids_T))
@@ -101,17 +104,13 @@ def any_order_batch(ids_BT: np.ndarray, shares_B: np.ndarray, rng: np.random.Gen
     )
 
 
-def spread_shares(
-    first: int, n_rows: int, n_sequences: int, rng: np.random.Generator
-) -> np.ndarray:
+def spread_share(first: int, n_sequences: int, rng: np.random.Generator) -> ShareOf:
     """Shares of rows `first` and following of a set of `n_sequences`.
 
     Each sequence of the set takes one of as many equal slices of [0, 1), in an order that spreads
     them over the text.
     """
-    slices = np.array([spread(first + row, n_sequences) for row in range(n_rows)])
-    shares: np.ndarray = (slices + rng.random(n_rows)) / n_sequences
-    return shares
+    return lambda row: (spread(first + row, n_sequences) + rng.random()) / n_sequences
 
 
 def spread(index: int, count: int) -> int:

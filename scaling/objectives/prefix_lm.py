@@ -12,7 +12,7 @@ import torch
 
 from scaling.batches import validation_windows
 from scaling.models import LanguageModel
-from scaling.objectives.diffusion import spread_shares
+from scaling.objectives.diffusion import spread_share
 from scaling.objectives.objective import (
     VALIDATION_ROWS,
     Batch,
@@ -44,13 +44,12 @@ class PrefixLanguageModelling:
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
         ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
-        return [
-            prefix_batch(
-                rows_BT, spread_shares(first, len(rows_BT), len(ids_BT), step_rng(1, first))
-            )
-            for first in range(0, len(ids_BT), VALIDATION_ROWS)
-            for rows_BT in [ids_BT[first : first + VALIDATION_ROWS]]
-        ]
+        batches = []
+        for first in range(0, len(ids_BT), VALIDATION_ROWS):
+            rows_BT = ids_BT[first : first + VALIDATION_ROWS]
+            share_of = spread_share(first, len(ids_BT), step_rng(1, first))
+            batches.append(prefix_batch(rows_BT, np.array([*map(share_of, range(len(rows_BT)))])))
+        return batches
 
     def yardstick(self, spec: RunSpec) -> str:
         return "clm after a prefix"
