@@ -259,6 +259,8 @@ def test_two_runs_at_once_in_one_process_are_two_runs(tmp_path: Path) -> None:
 
 # Lightning 2.6 asks torch 2.13 about its trees in a deprecated way.
 @pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning")
+# Where Slurm is installed, Lightning advises to start through it.
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")
 def test_lightning_logs_through_it_with_counters_and_without_patterns(tmp_path: Path) -> None:
     class Model(BoringModel):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
