@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from scaling.store import Store
 
 
-def launch(sweep_file: Path, root: Path, *options: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def launch(sweep_file: Path, root: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A launch that does not outlive the block."""
     command = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(root)]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--wandb", "disabled", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         cwd=Path(__file__).parents[1],
-    )
+    ) as launcher:
+        try:
+            yield launcher
+        finally:
+            launcher.kill()
 
 
 def launched(sweep_file: Path, root: Path, *options: str) -> tuple[int, str]:
     """The exit code of a launch that is left alone, and what it said."""
-    launcher = launch(sweep_file, root, *options)
-    output, _ = launcher.communicate(timeout=400)
+    with launch(sweep_file, root, *options) as launcher:
+        output, _ = launcher.communicate(timeout=400)
     return launcher.returncode, output
 
 

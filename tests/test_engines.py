@@ -128,11 +128,11 @@ def test_an_interrupted_launch_goes_on_to_the_same_results(
     engine: tuple[str, ...], tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     sweep, root = write_long_sweep(tmp_path), tmp_path / "runs"
-    launcher = launch(sweep, root, *engine)
-    wait_for(lambda: len(claim_pids(root)) == 2)
-    time.sleep(1)
-    launcher.send_signal(signal.SIGINT)
-    output, _ = launcher.communicate(timeout=120)
+    with launch(sweep, root, *engine) as launcher:
+        wait_for(lambda: len(claim_pids(root)) == 2)
+        time.sleep(1)
+        launcher.send_signal(signal.SIGINT)
+        output, _ = launcher.communicate(timeout=120)
     assert "Traceback" not in output
     if engine[1] in OUTLIVE_THE_LAUNCH:
         assert launcher.returncode == 0, output

@@ -218,15 +218,15 @@ def test_the_cells_of_a_killed_node_are_trained_on_another(
     cluster: Any, tmp_path: Path, undisturbed: dict[str, Any], with_cells: bool, before: set[str]
 ) -> None:
     sweep, root = write_sweep(tmp_path), tmp_path / "runs"
-    launcher = launch(sweep, root, *on(cluster))
-    two_at_work(root)
-    cluster.kill_node(0, with_cells=with_cells)
-    if not with_cells:
-        wait_for(lambda: len(claim_pids(root)) == 1)
-        cluster.add_node()
-        # One node is dead: the other cell runs on the one that has come.
-        wait_for(lambda: len(claim_pids(root)) == 2)
-    output, _ = launcher.communicate(timeout=400)
+    with launch(sweep, root, *on(cluster)) as launcher:
+        two_at_work(root)
+        cluster.kill_node(0, with_cells=with_cells)
+        if not with_cells:
+            wait_for(lambda: len(claim_pids(root)) == 1)
+            cluster.add_node()
+            # One node is dead: the other cell runs on the one that has come.
+            wait_for(lambda: len(claim_pids(root)) == 2)
+        output, _ = launcher.communicate(timeout=400)
     assert launcher.returncode == 0, output
     assert results(root) == undisturbed
     # The cell of the node that died was taken up again, and no other was: from the checkpoint
@@ -245,10 +245,10 @@ def test_a_killed_launch_leaves_checkpoints_and_goes_on(
     cluster: Any, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
     sweep, root = write_sweep(tmp_path), tmp_path / "runs"
-    launcher = launch(sweep, root, *on(cluster))
-    pids = two_at_work(root)
-    launcher.kill()
-    launcher.communicate()
+    with launch(sweep, root, *on(cluster)) as launcher:
+        pids = two_at_work(root)
+        launcher.kill()
+        launcher.communicate()
     wait_for(lambda: all_gone(pids))
     assert list(ends(root).values()) == [["released"]] * 2
     assert len(list(root.glob("cells/*/checkpoint.pt"))) == 2
@@ -265,11 +265,11 @@ def test_a_dead_head_ends_the_launch_in_one_line_and_the_next_goes_on(
     from tests.ray_cluster import ray_cluster
 
     sweep, root = write_sweep(tmp_path), tmp_path / "runs"
-    launcher = launch(sweep, root, *on(cluster))
-    pids = two_at_work(root)
-    cluster.kill_head()
-    # Ray itself would end the process after a minute, without a word.
-    output, _ = launcher.communicate(timeout=55)
+    with launch(sweep, root, *on(cluster)) as launcher:
+        pids = two_at_work(root)
+        cluster.kill_head()
+        # Ray itself would end the process after a minute, without a word.
+        output, _ = launcher.communicate(timeout=55)
     assert launcher.returncode == 2, output
     line = output.splitlines()[-1]
     assert line.startswith("error: the head of the Ray cluster "), output
@@ -288,13 +288,13 @@ def test_two_cells_share_a_gpu(cluster: Any, tmp_path: Path) -> None:
     # Ray goes by what a node declares: its two cells see GPU 0, and train without it here.
     cluster.add_node(num_cpus=4, num_gpus=1)
     sweep, root = write_sweep(tmp_path), tmp_path / "runs"
-    launcher = launch(sweep, root, *on(cluster), "--engine-option", "gpus_per_cell=0.5")
-    for pid in two_at_work(root):
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        assert b"CUDA_VISIBLE_DEVICES=0" in environment
-        assert b"OMP_NUM_THREADS=1" in environment
-    launcher.send_signal(signal.SIGTERM)
-    output, _ = launcher.communicate(timeout=120)
+    with launch(sweep, root, *on(cluster), "--engine-option", "gpus_per_cell=0.5") as launcher:
+        for pid in two_at_work(root):
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            assert b"CUDA_VISIBLE_DEVICES=0" in environment
+            assert b"OMP_NUM_THREADS=1" in environment
+        launcher.send_signal(signal.SIGTERM)
+        output, _ = launcher.communicate(timeout=120)
     assert launcher.returncode == 130, output
     # There was room for the third cell on processors alone.
     assert sorted(ends(root).values()) == [["released"]] * 2
