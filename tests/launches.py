@@ -39,7 +39,7 @@ def launched(sweep_file: Path, root: Path, *options: str) -> tuple[int, str]:
     return launcher.returncode, output
 
 
-def wait_for(happened: Callable[[], object], *, seconds: float = 90.0) -> None:
+def wait_for(happened: Callable[[], object], *, seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"
