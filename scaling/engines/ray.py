@@ -150,7 +150,8 @@ class RayCrew:
     def stop(self) -> None:
         """Has every cell write its checkpoint and end, and gives the slots back."""
         with contextlib.suppress(RayError):
-            stopping = [slot.actor.stop.remote() for slot in self._slots if slot.cell]
+            # The idle ones too: without its head, Ray takes a minute to end them.
+            stopping = [slot.actor.stop.remote() for slot in self._slots if slot.is_open]
             if stopping:
                 ray.wait(stopping, num_returns=len(stopping), timeout=_STOP_SECONDS)
         for slot in self._slots:
