@@ -13,7 +13,7 @@ from scaling.batches import validation_windows
 from scaling.evaluate.likelihood import bits_per_byte
 from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import build_model
-from scaling.objectives.diffusion import spread
+from scaling.objectives.validation_set import spread
 from scaling.text import Text
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
 from tests.factories import make_text, spec_for

@@ -8,10 +8,11 @@ import torch
 
 from scaling.models import LanguageModel, build_model
 from scaling.objectives import OBJECTIVES, Batch
-from scaling.objectives.diffusion import any_order_batch, spread, spread_share
+from scaling.objectives.diffusion import any_order_batch
 from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.mlm import masked_batch
 from scaling.objectives.objective import NO_TARGET, is_text, step_rng
+from scaling.objectives.validation_set import Block, spread
 from scaling.text import Text
 from scaling.tokenizer import CLS_ID, FIRST_TEXT_ID, MASK_ID, PAD_ID, SEP_ID
 from tests.factories import make_text, spec_for
@@ -222,5 +223,6 @@ def test_a_row_s_share_is_drawn_before_its_places() -> None:
         places, _ = choose_positions(is_text(ids_T)[None], k, rng)
         expected += [row * 20 + place for place in places[0].tolist()]
     rng = np.random.default_rng(5)
-    found = any_order_batch(ids_BT, spread_share(0, 3, rng), rng)
+    block = Block(ids_BT=ids_BT, first=0, n_sequences=3)
+    found = any_order_batch(ids_BT, block.spread_shares(rng), rng)
     assert found.target_index_M.tolist() == expected

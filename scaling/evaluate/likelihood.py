@@ -13,22 +13,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from scaling.batches import validation_windows
 from scaling.evaluate.together import each_once, pieces_of
 from scaling.evaluate.validation import ratio_of_sums
 from scaling.models import LanguageModel
 from scaling.objectives import OBJECTIVES
 from scaling.objectives.clm import causal_batch
-from scaling.objectives.diffusion import any_order_batch, spread_share
+from scaling.objectives.diffusion import any_order_batch
 from scaling.objectives.objective import step_rng, token_nats
+from scaling.objectives.validation_set import Block, validation_blocks
 from scaling.record import BitsPerByteKind
 from scaling.spec import RunSpec
 from scaling.text import Text
-
-_ROWS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,14 +53,9 @@ def bits_per_byte(
             together. Devices that train together share the windows out.
     """
     n_sequences = max(1, spec.eval_tokens // spec.seq_len)
-    ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
-    bytes_B = text.tokenizer.bytes_per_id[ids_BT].sum(axis=1)
+    blocks = validation_blocks(text, spec, n_sequences)
     predicts_next = OBJECTIVES[spec.objective].predicts_next
     piece_nats = _causal_nats if predicts_next else _any_order_nats
-    blocks = [
-        _Block(ids_BT=ids_BT[first : first + _ROWS], first=first, n_sequences=len(ids_BT))
-        for first in range(0, len(ids_BT), _ROWS)
-    ]
     pieces = pieces_of([len(block.ids_BT) for block in blocks], micro_batch)
 
     def measure(index: int) -> list[float]:
@@ -76,7 +68,7 @@ def bits_per_byte(
     nats = [0.0] * len(blocks)
     for (block, _, _), (value,) in zip(pieces, rows, strict=True):
         nats[block] += value
-    n_bytes = [float(bytes_B[block.first : block.first + _ROWS].sum()) for block in blocks]
+    n_bytes = [float(text.tokenizer.bytes_per_id[block.ids_BT].sum()) for block in blocks]
     nats_per_byte, error, _ = ratio_of_sums(list(zip(nats, n_bytes, strict=True)))
     return BitsPerByte(
         value=nats_per_byte / math.log(2),
@@ -85,31 +77,19 @@ def bits_per_byte(
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Block:
-    """Windows that share their draws of masks, however many are measured at a time.
-
-    Attributes:
-        first: place of the first one among all `n_sequences` windows.
-    """
-
-    ids_BT: np.ndarray
-    first: int
-    n_sequences: int
-
-
-def _causal_nats(model: LanguageModel, block: _Block, rows: slice, device: torch.device) -> float:
+def _causal_nats(model: LanguageModel, block: Block, rows: slice, device: torch.device) -> float:
     ids_BT = block.ids_BT[rows]
     batch = causal_batch(ids_BT, ids_BT.shape[1] - 1, step_rng(0, block.first)).to(device)
     return float(token_nats(model, model(batch.input_ids_BT), batch))
 
 
-def _any_order_nats(
-    model: LanguageModel, block: _Block, rows: slice, device: torch.device
-) -> float:
+def _any_order_nats(model: LanguageModel, block: Block, rows: slice, device: torch.device) -> float:
     """An unbiased estimate of the any-order bound, summed over rows."""
     rng = step_rng(1, block.first)
-    share_of = spread_share(block.first, block.n_sequences, rng)
-    batch = any_order_batch(block.ids_BT, share_of, rng).rows(rows.start, rows.stop).to(device)
+    batch = (
+        any_order_batch(block.ids_BT, block.spread_shares(rng), rng)
+        .rows(rows.start, rows.stop)
+        .to(device)
+    )
     # Also where no row has text: a sharded model is gathered by all devices together.
     return float(token_nats(model, model(batch.input_ids_BT), batch))

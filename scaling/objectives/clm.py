@@ -8,12 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from scaling.batches import validation_windows
 from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import (
     NO_TARGET,
-    VALIDATION_ROWS,
     Batch,
     Terms,
     flat_index,
@@ -22,6 +20,7 @@ from scaling.objectives.objective import (
     token_nats,
     training_windows,
 )
+from scaling.objectives.validation_set import validation_blocks
 from scaling.spec import RunSpec
 from scaling.text import Text
 
@@ -41,11 +40,10 @@ class CausalLanguageModelling:
         return causal_batch(ids_BT, self.head_positions(spec), step_rng(spec.seed, step))
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
-        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
         everywhere = spec.seq_len - 1
         return [
-            causal_batch(ids_BT[first : first + VALIDATION_ROWS], everywhere, step_rng(0, first))
-            for first in range(0, len(ids_BT), VALIDATION_ROWS)
+            causal_batch(block.ids_BT, everywhere, step_rng(0, block.first))
+            for block in validation_blocks(text, spec, n_sequences)
         ]
 
     def yardstick(self, spec: RunSpec) -> str:

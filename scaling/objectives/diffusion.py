@@ -5,23 +5,17 @@ code length of the text from above (Uria et al. 2014, arXiv:1310.1757, section 4
 with an absorbing state: Austin et al. 2021, arXiv:2107.03006, appendix A.3; Sahoo et al. 2024,
 arXiv:2406.07524, section 3). An encoder is so trained for the bound that it is judged by.
 
-The shares of one batch are stratified, which takes most of the noise of k out of the gradient
-(Kingma et al. 2021, arXiv:2107.00630, appendix I.1).
+The shares of one batch are stratified, which takes most of the noise of k out of the gradient.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
-from scaling.batches import validation_windows
 from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import (
-    VALIDATION_ROWS,
     Batch,
     Terms,
     is_text,
@@ -29,11 +23,10 @@ from scaling.objectives.objective import (
     token_nats,
     training_windows,
 )
+from scaling.objectives.validation_set import ShareOf, stratified_shares, validation_blocks
 from scaling.spec import RunSpec
 from scaling.text import Text
 from scaling.tokenizer import MASK_ID
-
-ShareOf = Callable[[int], float]
 
 
 class MaskedDiffusion:
@@ -50,19 +43,13 @@ class MaskedDiffusion:
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
         ids_BT = training_windows(text, spec, step)
         rng = step_rng(spec.seed, step)
-        shares_B = (np.arange(len(ids_BT)) + rng.random()) / len(ids_BT)
-        return any_order_batch(ids_BT, shares_B.item, rng)
+        return any_order_batch(ids_BT, stratified_shares(len(ids_BT), rng).item, rng)
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
-        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
         return [
-            any_order_batch(
-                ids_BT[first : first + VALIDATION_ROWS],
-                spread_share(first, len(ids_BT), rng),
-                rng,
-            )
-            for first in range(0, len(ids_BT), VALIDATION_ROWS)
-            for rng in [step_rng(1, first)]
+            any_order_batch(block.ids_BT, block.spread_shares(rng), rng)
+            for block in validation_blocks(text, spec, n_sequences)
+            for rng in [step_rng(1, block.first)]
         ]
 
     def yardstick(self, spec: RunSpec) -> str:
@@ -102,20 +89,3 @@ def any_order_batch(ids_BT: np.ndarray, share_of: ShareOf, rng: np.random.Genera
         targets=n_text,
         predicted=len(index_M),
     )
-
-
-def spread_share(first: int, n_sequences: int, rng: np.random.Generator) -> ShareOf:
-    """Shares of rows `first` and following of a set of `n_sequences`.
-
-    Each sequence of the set takes one of as many equal slices of [0, 1), in an order that spreads
-    them over the text.
-    """
-    return lambda row: (spread(first + row, n_sequences) + rng.random()) / n_sequences
-
-
-def spread(index: int, count: int) -> int:
-    """A fixed permutation of range(count) that puts neighbours far apart (golden ratio)."""
-    stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
-    while math.gcd(stride, count) != 1:
-        stride += 1
-    return index * stride % count

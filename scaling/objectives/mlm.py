@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling.batches import validation_windows
 from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.objective import (
     NO_TARGET,
-    VALIDATION_ROWS,
     Batch,
     Terms,
     flat_index,
@@ -24,6 +22,7 @@ from scaling.objectives.objective import (
     token_nats,
     training_windows,
 )
+from scaling.objectives.validation_set import validation_blocks
 from scaling.spec import Corruption, RunSpec
 from scaling.text import Text
 
@@ -52,16 +51,15 @@ class MaskedLanguageModelling:
         )
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
-        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
         return [
             masked_batch(
-                ids_BT[first : first + VALIDATION_ROWS],
+                block.ids_BT,
                 EVALUATION_MASK_RATE,
                 corruption=spec.corruption,
                 vocab_size=spec.vocab_size,
-                rng=step_rng(0, first),
+                rng=step_rng(0, block.first),
             )
-            for first in range(0, len(ids_BT), VALIDATION_ROWS)
+            for block in validation_blocks(text, spec, n_sequences)
         ]
 
     def yardstick(self, spec: RunSpec) -> str:

@@ -17,12 +17,12 @@ from scaling.objectives.mlm import (
     masked_batch,
 )
 from scaling.objectives.objective import (
-    VALIDATION_ROWS,
     Batch,
     Terms,
     step_rng,
     token_nats,
 )
+from scaling.objectives.validation_set import BLOCK_ROWS
 from scaling.spec import RunSpec
 from scaling.text import Text
 
@@ -48,12 +48,12 @@ class MaskedWithNextSentence(MaskedLanguageModelling):
         return [
             _pair_batch(
                 drawn,
-                slice(first, first + VALIDATION_ROWS),
+                slice(first, first + BLOCK_ROWS),
                 EVALUATION_MASK_RATE,
                 spec,
                 (0, first),
             )
-            for first in range(0, len(drawn.ids_BT), VALIDATION_ROWS)
+            for first in range(0, len(drawn.ids_BT), BLOCK_ROWS)
         ]
 
     def yardstick(self, spec: RunSpec) -> str:

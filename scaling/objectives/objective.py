@@ -22,8 +22,6 @@ from scaling.tokenizer import FIRST_TEXT_ID
 
 # cross_entropy skips targets of this id.
 NO_TARGET = -100
-# Sequences per batch of the validation set.
-VALIDATION_ROWS = 16
 
 # Keeps the draws of masks apart from those of windows, which are keyed by (seed, pass).
 _MASK_STREAM = 0x6D61736B

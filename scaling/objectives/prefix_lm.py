@@ -10,11 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from scaling.batches import validation_windows
 from scaling.models import LanguageModel
-from scaling.objectives.diffusion import spread_share
 from scaling.objectives.objective import (
-    VALIDATION_ROWS,
     Batch,
     Terms,
     is_text,
@@ -22,6 +19,7 @@ from scaling.objectives.objective import (
     token_nats,
     training_windows,
 )
+from scaling.objectives.validation_set import stratified_shares, validation_blocks
 from scaling.spec import RunSpec
 from scaling.text import Text
 
@@ -39,17 +37,15 @@ class PrefixLanguageModelling:
 
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
         ids_BT = training_windows(text, spec, step)
-        rng = step_rng(spec.seed, step)
-        return prefix_batch(ids_BT, (np.arange(len(ids_BT)) + rng.random()) / len(ids_BT))
+        shares_B = stratified_shares(len(ids_BT), step_rng(spec.seed, step))
+        return prefix_batch(ids_BT, shares_B)
 
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
-        ids_BT = validation_windows(text.validation, seq_len=spec.seq_len, n_sequences=n_sequences)
-        batches = []
-        for first in range(0, len(ids_BT), VALIDATION_ROWS):
-            rows_BT = ids_BT[first : first + VALIDATION_ROWS]
-            share_of = spread_share(first, len(ids_BT), step_rng(1, first))
-            batches.append(prefix_batch(rows_BT, np.array([*map(share_of, range(len(rows_BT)))])))
-        return batches
+        return [
+            prefix_batch(block.ids_BT, np.array([share_of(i) for i in range(len(block.ids_BT))]))
+            for block in validation_blocks(text, spec, n_sequences)
+            for share_of in [block.spread_shares(step_rng(1, block.first))]
+        ]
 
     def yardstick(self, spec: RunSpec) -> str:
         return "clm after a prefix"
