@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from scaling import price
 from scaling.errors import SweepError
 from scaling.spec import RunSpec
+from scaling.words import did_you_mean
 
 HORIZONS = ("train_flops", "train_tokens", "tokens_per_param")
 SHAPE = ("n_layer", "d_model", "n_head", "d_ff")
@@ -77,14 +77,6 @@ def checked_limits(limits: Any) -> dict[str, float]:
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise SweepError(f"{name}={bound!r} is not a number{_yaml_hint(bound)}")
     return dict(limits)
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """A close name and all known ones: mappings in their own order, others sorted."""
-    names = list(known) if isinstance(known, Mapping) else sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}"
 
 
 def _number(name: str, value: Any) -> Any:

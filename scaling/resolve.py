@@ -20,11 +20,12 @@ from scaling.errors import SweepError
 from scaling.machine import gpus, native_bf16
 from scaling.models import DEFAULT_OBJECTIVE, MODELS
 from scaling.objectives import OBJECTIVES
-from scaling.parameters import HORIZONS, SHAPE, check_names, checked_limits, did_you_mean, typed
+from scaling.parameters import HORIZONS, SHAPE, check_names, checked_limits, typed
 from scaling.recipe import Recipe, recipe
 from scaling.sizes import SIZES
 from scaling.spec import RunSpec
 from scaling.text import Text
+from scaling.words import did_you_mean
 
 # corpus, tokenizer, vocab_size -> the text that training reads
 TextLoader = Callable[[str, str, int | None], Text]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from scaling.errors import SweepError
-from scaling.parameters import did_you_mean
+from scaling.words import did_you_mean
 
 
 def find_sweep(name: str) -> Path:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
 def describe(labels: Mapping[str, Any]) -> str:
     """A cell's labels on one line."""
     return " ".join(f"{name}={in_words(value)}" for name, value in labels.items())
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A close name and all known ones: mappings in their own order, others sorted."""
+    names = list(known) if isinstance(known, Mapping) else sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"
 
 
 def in_words(value: object) -> str:

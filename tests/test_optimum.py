@@ -16,7 +16,6 @@ from scaling.grammar.optimum import (
     hidden_token_nats,
     next_token_nats,
     pair_accuracy,
-    visible_before_nats,
 )
 from scaling.grammar.rules import GrammarKnobs, make_grammar
 from scaling.grammar.sampling import TRAIN, draw_documents
@@ -85,7 +84,7 @@ def test_more_context_never_costs_more_on_average() -> None:
     documents = draw_documents(grammar, 500, stream=TRAIN)
     hidden = np.random.default_rng(0).random(documents.shape) < 0.3
     both_sides = hidden_token_nats(grammar, documents, hidden)[hidden]
-    left = visible_before_nats(grammar, documents, hidden)[hidden]
+    left = hidden_token_nats(grammar, documents, hidden, before_only=True)[hidden]
     all_left = next_token_nats(grammar, documents)[hidden]
     assert both_sides.mean() < all_left.mean() < left.mean()
 

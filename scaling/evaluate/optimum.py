@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from scaling.corpora.grammar import known_grammar
-from scaling.grammar.optimum import hidden_token_nats, next_token_nats, visible_before_nats
+from scaling.grammar.optimum import hidden_token_nats, next_token_nats
 from scaling.grammar.rules import ALPHABET, Grammar
 from scaling.models import build_shapes
 from scaling.objectives import OBJECTIVES, Batch
@@ -51,7 +51,7 @@ def optimum(spec: RunSpec) -> tuple[OptimalNats | None, str]:
             f"seq_len={spec.seq_len} cuts documents: one with its [CLS] and [SEP] has "
             f"{grammar.knobs.document_tokens + 2} positions"
         )
-    if not objective.predicts_next and objective.main_term == "mlm" and spec.corruption != "mask":
+    if objective.corrupts and spec.corruption != "mask":
         return None, f"corruption={spec.corruption!r} hides which tokens are true; give mask"
     if objective.predicts_next:
         return lambda batch: _next(grammar, batch), ""
@@ -91,9 +91,10 @@ def _hidden(grammar: Grammar, batch: Batch, *, is_causal: bool) -> float:
     counts = target_ids_M != NO_TARGET
     flat[index_M[counts]] = target_ids_M[counts]
     documents_BT = _terminals(flat.reshape(ids_BT.shape))
-    measure = visible_before_nats if is_causal else hidden_token_nats
     by_position = np.zeros(ids_BT.shape)
-    by_position[:, 1:-1] = measure(grammar, documents_BT, hidden_BT)
+    by_position[:, 1:-1] = hidden_token_nats(
+        grammar, documents_BT, hidden_BT, before_only=is_causal
+    )
     return _summed(by_position, batch)
 
 

@@ -51,25 +51,18 @@ def next_token_nats(grammar: Grammar, documents_BT: np.ndarray) -> np.ndarray:
 
 
 def hidden_token_nats(
-    grammar: Grammar, documents_BT: np.ndarray, hidden_BT: np.ndarray
+    grammar: Grammar, documents_BT: np.ndarray, hidden_BT: np.ndarray, *, before_only: bool = False
 ) -> np.ndarray:
-    """-log P(token | tokens that are not hidden), float64 [B, T]; 0 where a token is not hidden."""
+    """-log P(token | tokens that are not hidden), float64 [B, T]; 0 where a token is not hidden.
+
+    Args:
+        before_only: given those before it alone, as attention that looks back sees them.
+    """
+    probs = next_token_probs if before_only else hidden_token_probs
 
     def measure(tokens: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         seen = np.where(hidden, HIDDEN, tokens)
-        return np.where(hidden, _nats(hidden_token_probs(grammar, seen), tokens), 0.0)
-
-    return _by_portion(measure, documents_BT, hidden_BT)
-
-
-def visible_before_nats(
-    grammar: Grammar, documents_BT: np.ndarray, hidden_BT: np.ndarray
-) -> np.ndarray:
-    """-log P(token | tokens before it that are not hidden), [B, T]; 0 where it is not hidden."""
-
-    def measure(tokens: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-        seen = np.where(hidden, HIDDEN, tokens)
-        return np.where(hidden, _nats(next_token_probs(grammar, seen), tokens), 0.0)
+        return np.where(hidden, _nats(probs(grammar, seen), tokens), 0.0)
 
     return _by_portion(measure, documents_BT, hidden_BT)
 

@@ -6,13 +6,14 @@ Axes: S symbols of one level, R rules per symbol, J children per rule, Z topics.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from scaling.words import did_you_mean
 
 # One printable byte per terminal: a token, a character and a byte are then the same.
 ALPHABET = "".join(map(chr, range(0x21, 0x7F)))
@@ -111,9 +112,7 @@ class GrammarKnobs:
         for part in filter(None, text.split(",")):
             name, _, value = (piece.strip() for piece in part.partition("="))
             if name not in kinds:
-                close = difflib.get_close_matches(name, kinds, n=1)
-                hint = f"did you mean {close[0]!r}? " if close else ""
-                raise GrammarError(f"knob {name!r} is unknown; {hint}known: {', '.join(kinds)}")
+                raise GrammarError(f"knob {name!r} is unknown; {did_you_mean(name, kinds)}")
             if name in values:
                 raise GrammarError(f"knob {name!r} is given twice; give it once")
             try:

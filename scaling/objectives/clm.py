@@ -30,6 +30,7 @@ class CausalLanguageModelling:
 
     uses_pairs = False
     predicts_next = True
+    corrupts = False
     main_term = "clm"
 
     def head_positions(self, spec: RunSpec) -> int:

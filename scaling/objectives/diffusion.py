@@ -34,6 +34,7 @@ class MaskedDiffusion:
 
     uses_pairs = False
     predicts_next = False
+    corrupts = False
     main_term = "diffusion"
 
     def head_positions(self, spec: RunSpec) -> int:

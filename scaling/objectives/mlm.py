@@ -35,6 +35,7 @@ class MaskedLanguageModelling:
 
     uses_pairs = False
     predicts_next = False
+    corrupts = True
     main_term = "mlm"
 
     def head_positions(self, spec: RunSpec) -> int:

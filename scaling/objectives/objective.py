@@ -103,11 +103,13 @@ class Objective(Protocol):
         uses_pairs: whether sequences are sentence pairs, with a label for each.
         predicts_next: whether a position predicts the token after it; a model that looks
             ahead would see the answer.
+        corrupts: whether `spec.corruption` says what stands in place of a token to predict.
         main_term: the term that laws are fitted to.
     """
 
     uses_pairs: bool
     predicts_next: bool
+    corrupts: bool
     main_term: str
 
     def head_positions(self, spec: RunSpec) -> int:

@@ -29,6 +29,7 @@ class PrefixLanguageModelling:
 
     uses_pairs = False
     predicts_next = True
+    corrupts = False
     main_term = "prefix"
 
     def head_positions(self, spec: RunSpec) -> int:
