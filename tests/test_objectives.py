@@ -113,6 +113,26 @@ def test_mlm_corrupts_80_10_10() -> None:
     assert np.array_equal(ids_BT[untouched], seen_BT[untouched])
 
 
+def test_masks_alone_hide_every_token_to_predict_and_no_other() -> None:
+    rng = step_rng(0, 0)
+    ids_BT = rng.integers(FIRST_TEXT_ID, 260, (50, 32))
+    candidates_BT = ids_BT >= FIRST_TEXT_ID
+    candidates_BT[0, 3:] = False  # fewer than are to be chosen: some places only fill the shape
+    positions_BK, chosen_BK = choose_positions(candidates_BT, 8, rng)
+    assert not chosen_BK.all()
+    seen_BT = corrupt(ids_BT, positions_BK, chosen_BK, corruption="mask", vocab_size=260, rng=rng)
+    hidden_BT = np.zeros_like(candidates_BT)
+    np.put_along_axis(hidden_BT, positions_BK, chosen_BK, axis=1)
+    assert np.array_equal(seen_BT, np.where(hidden_BT, MASK_ID, ids_BT))
+
+
+def test_losses_under_two_corruptions_are_two_yardsticks(text: Text) -> None:
+    spec = spec_for(text, arch="encoder", objective="mlm")
+    yardstick = OBJECTIVES["mlm"].yardstick
+    assert yardstick(spec) == "mlm@0.15"
+    assert yardstick(spec.replace(corruption="mask")) == "mlm@0.15, mask alone"
+
+
 def test_mlm_predicts_15_percent_of_each_full_row() -> None:
     ids_BT = np.full((8, 128), 50, dtype=np.int64)
     ids_BT[:, 0] = CLS_ID

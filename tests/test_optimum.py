@@ -3,15 +3,15 @@
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
+from scaling import outcome
 from scaling.batches import validation_windows
 from scaling.evaluate.optimum import BeatsOptimumError, check_leak, optimum
-from scaling.evaluate.validation import validation_losses
-from scaling.grammar.inference import log_prob
+from scaling.grammar.inference import HIDDEN, log_prob
 from scaling.grammar.optimum import (
     hidden_token_nats,
     next_token_nats,
@@ -19,11 +19,13 @@ from scaling.grammar.optimum import (
 )
 from scaling.grammar.rules import GrammarKnobs, make_grammar
 from scaling.grammar.sampling import TRAIN, draw_documents
-from scaling.models import build_model
-from scaling.objectives import OBJECTIVES
+from scaling.objectives import OBJECTIVES, Batch
 from scaling.objectives.diffusion import any_order_batch
+from scaling.objectives.objective import NO_TARGET
 from scaling.record import TermLoss
 from scaling.text import Text, load_text
+from scaling.tokenizer import MASK_ID
+from scaling.train import run
 from tests.factories import make_spec
 
 CORPUS = (
@@ -131,26 +133,74 @@ def test_topics_alone_tell_less_than_sentences() -> None:
     assert 0.5 < found.topic_only < found.value
 
 
+def optimum_by_definition(batch: Batch, *, looks_back: bool) -> float:
+    """Each target by the probabilities of two texts: what the model sees, with the target and
+    without it."""
+    shape = batch.input_ids_BT.shape
+    counts_M = batch.target_ids_M.numpy() != NO_TARGET
+    index_M, ids_M = batch.target_index_M.numpy()[counts_M], batch.target_ids_M.numpy()[counts_M]
+    row_M, place_M = np.divmod(index_M, shape[1])
+    seen_MT = batch.input_ids_BT.numpy()[row_M][:, 1:-1] - 4 - 0x21
+    seen_MT[seen_MT == MASK_ID - 4 - 0x21] = HIDDEN
+    # A masked token is asked for at its own place, the next one at the place before.
+    is_masked = (batch.input_ids_BT.numpy().reshape(-1)[index_M] == MASK_ID).all()
+    target_M = place_M - 1 if is_masked else place_M
+    if looks_back:
+        seen_MT[np.arange(shape[1] - 2) >= target_M[:, None]] = HIDDEN
+    whole_MT = seen_MT.copy()
+    whole_MT[np.arange(len(whole_MT)), target_M] = ids_M - 4 - 0x21
+    grammar = make_grammar(KNOBS)
+    nats_M = log_prob(grammar, seen_MT) - log_prob(grammar, whole_MT)
+    if batch.target_weight_M is not None:
+        nats_M = nats_M * batch.target_weight_M.numpy()[counts_M]
+    return float(nats_M.sum())
+
+
 @pytest.mark.parametrize(
     ("arch", "objective"),
-    [("decoder", "clm"), ("encoder", "mlm"), ("decoder", "mlm"), ("encoder", "diffusion")],
+    [
+        ("decoder", "clm"),
+        ("decoder", "prefix"),
+        ("encoder", "mlm"),
+        ("decoder", "mlm"),
+        ("encoder", "diffusion"),
+    ],
 )
-def test_the_optimum_of_a_batch_is_what_a_model_that_knows_the_grammar_gets(
+def test_the_optimum_of_a_batch_follows_from_the_probabilities_of_texts(
     arch: str, objective: str, text: Text
 ) -> None:
-    """An untrained model pays more than the optimum, and the optimum more than nothing."""
-    spec = spec_of(text, arch=arch, objective=objective, corruption="mask")
+    spec = spec_of(text, arch=arch, objective=objective, corruption="mask", mask_rate=0.4)
     optimal, why = optimum(spec)
     assert optimal is not None, why
-    torch.manual_seed(0)
-    batches = OBJECTIVES[objective].validation_batches(text, spec, 64)
-    losses = validation_losses(
-        build_model(spec), OBJECTIVES[objective], batches, optimal_nats=optimal
-    )
-    loss = losses[objective]
+    batch = OBJECTIVES[objective].training_batch(text, spec, 0)
+    expected = optimum_by_definition(batch, looks_back=arch == "decoder")
+    # The weights of diffusion are in single precision.
+    assert optimal(batch) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_run_records_the_optimum_of_its_targets_and_how_many_there_were(
+    text: Text, tmp_path: Path
+) -> None:
+    spec = spec_of(text, arch="encoder", objective="diffusion")
+    record = run(spec, text=text, folder=tmp_path)
+    loss = record.losses["diffusion"]
     assert loss.optimal_nats_per_target is not None
-    assert 0.05 < loss.optimal_nats_per_target < math.log(6) < loss.nats_per_target
-    check_leak(losses)
+    optimal, _ = optimum(spec)
+    assert optimal is not None
+    batches = OBJECTIVES["diffusion"].validation_batches(text, spec, 64)
+    nats = sum(map(optimal, batches)) / sum(batch.targets for batch in batches)
+    assert loss.optimal_nats_per_target == pytest.approx(nats, rel=1e-9)
+    steps = [OBJECTIVES["diffusion"].training_batch(text, spec, i) for i in range(spec.total_steps)]
+    assert record.tokens_predicted == sum(len(batch.target_ids_M) for batch in steps)
+
+
+def test_a_run_that_beats_the_optimum_fails(
+    text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model here can: the optimum is set above what an untrained one gets."""
+    monkeypatch.setattr(outcome, "optimum", lambda spec: (lambda batch: 9.0 * batch.targets, ""))
+    with pytest.raises(BeatsOptimumError, match=r"clm is .* under the Bayes optimum 9\.0000"):
+        run(spec_of(text), text=text, folder=tmp_path)
 
 
 def test_the_optimum_of_clm_is_the_entropy_of_the_validation_documents(text: Text) -> None:
