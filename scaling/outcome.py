@@ -120,20 +120,17 @@ def done_record(
             split=split,
             attempts=attempts,
         ),
-        missing=_missing_errors(losses)
-        | ({"optimum": found.no_optimum} if found.no_optimum else {}),
+        missing=_missing(found),
     )
 
 
 def _missing(found: Evaluation) -> dict[str, str]:
-    no_optimum = {"optimum": found.no_optimum} if found.no_optimum else {}
-    return _missing_errors(found.losses) | no_optimum
-
-
-def _missing_errors(losses: dict[str, TermLoss]) -> dict[str, str]:
-    if all(loss.standard_error is not None for loss in losses.values()):
-        return {}
-    return {"standard_error": "the validation set is a single batch, which has no spread"}
+    missing = {}
+    if any(loss.standard_error is None for loss in found.losses.values()):
+        missing["standard_error"] = "the validation set is a single batch, which has no spread"
+    if found.no_optimum:
+        missing["optimum"] = found.no_optimum
+    return missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
