@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scaling.commands import run as run_command
 from scaling.engines.cell_process import Running, fork_server
 from scaling.engines.local import run_jobs
 from scaling.errors import StoreError
@@ -151,6 +152,24 @@ def claim_pids(root: Path) -> list[int]:
         except FileNotFoundError:
             continue
     return found
+
+
+def test_how_to_go_on_is_told_as_a_shell_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    store, sweep = prepared(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["scaling", "run", "tiny", "--set", "seed=[0, 1]"])
+    with pytest.raises(SystemExit) as ended:
+        run_command._train(store, sweep, [], stopped)
+    assert ended.value.code == 130
+    told = capsys.readouterr().out.splitlines()[-2:]
+    assert told == [
+        "stopped with 2 of 2 cells to do, each at its checkpoint",
+        "go on with: scaling run tiny --set 'seed=[0, 1]'",
+    ]
 
 
 @pytest.mark.slow

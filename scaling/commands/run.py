@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -206,7 +207,7 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
         states = store.states(cell.run_id for cell in sweep.cells)
         left = sum(state not in ENDED for state in states.values())
         print(f"\nstopped with {left} of {len(states)} cells to do, each at its checkpoint")
-        print(f"go on with: scaling {' '.join(sys.argv[1:])}")
+        print(f"go on with: {shlex.join(['scaling', *sys.argv[1:]])}")
         sys.exit(_INTERRUPTED)
 
 
