@@ -22,7 +22,7 @@ _GROUP_COLUMNS = ("size", "seed", "objective", "loss_kind", "budget_flops", "swe
 def group_columns(table: Table) -> tuple[str, ...]:
     """See `Table.group_columns`."""
     frame = table.frame
-    first = () if "arch" in frame else ("group",)
+    first = () if table.by in frame else ("group",)
     names = [name for name in (*first, *table.extra, *_GROUP_COLUMNS) if name in frame]
     counts = {name: frame[name].nunique() for name in dict.fromkeys(names)}
     return tuple(name for name, count in counts.items() if 1 < count <= MAX_GROUPS)
@@ -30,7 +30,7 @@ def group_columns(table: Table) -> tuple[str, ...]:
 
 def grouped_by(table: Table, by: str) -> Table:
     """See `Table.grouped_by`."""
-    stands_for = {} if "arch" in table.frame else {"arch": "group"}
+    stands_for = {} if table.by in table.frame else {table.by: "group"}
     names = [stands_for.get(name.strip(), name.strip()) for name in by.split(",")]
     if names == ["group"]:
         return table

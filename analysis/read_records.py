@@ -69,7 +69,8 @@ def _read_cell(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     labels = cell.get("labels") or {}
     known = {"run_id": cell.get("run_id") or f"cell {labels}"}
-    known |= {"group": labels.get("arch"), "size": labels.get("size"), "seed": labels.get("seed")}
+    known |= {name: labels.get(name) for name in ("arm", "size", "seed")}
+    known |= {"group": labels.get("arm", labels.get("arch"))}
     # What the sweep planned; a cell that it excludes has labels alone.
     known |= {"spec": {**labels, **(cell.get("spec") or {})}}
     budget = labels.get("train_flops")
@@ -83,7 +84,7 @@ def _read_cell(
     if record is None:
         return {**known, "reason": "no record yet"}, []
     try:
-        row, points = _row(record, loss)
+        row, points = _row(record, loss, arm=known["arm"])
     except (AttributeError, KeyError, TypeError) as error:
         # Only a record of before the checksums comes here.
         reason = f"damaged: the record lacks a field ({type(error).__name__}: {error})"
@@ -109,8 +110,14 @@ def cell_record(store: Path, run_id: str) -> dict[str, Any] | None:
     return record
 
 
-def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """One record as canonical columns, and its curve."""
+def _row(
+    record: dict[str, Any], loss: str, *, arm: str | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """One record as canonical columns, and its curve.
+
+    Args:
+        arm: the sweep's name for it; arms may share an architecture.
+    """
     what = f"record {record.get('run_id')}"
     record = migrate(record, RECORD_MIGRATIONS, RECORD_VERSION, what)
     spec = record["spec"]
@@ -121,7 +128,8 @@ def _row(record: dict[str, Any], loss: str) -> tuple[dict[str, Any], list[dict[s
     token_loss = record["losses"].get(term)
     row = {
         "run_id": record["run_id"],
-        "group": spec["arch"],
+        "group": arm or spec["arch"],
+        "arm": arm,
         "seed": spec.get("seed", 0),
         "status": record["status"],
         "objective": spec["objective"],
@@ -202,7 +210,7 @@ def _raw(
         provenance={"source": source, "rows": n_read},
         curve_points=pd.DataFrame(points),
         extra=extra,
-        by="arch",
+        by="arm" if "arm" in frame else "arch",
     )
 
 
@@ -223,7 +231,7 @@ def _with_spec_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ..
         for name in differ
         if name not in frame
     }
-    return frame.assign(**made), tuple(differ)
+    return frame.assign(**made), (*(["arm"] if "arm" in frame else []), *differ)
 
 
 def _mark_texts(frame: pd.DataFrame, loss: str) -> pd.DataFrame:

@@ -159,8 +159,8 @@ class Table:
     def grouped_by(self, by: str) -> Table:
         """The same runs with column `by` as their group; several columns joined by a comma.
 
-        `group` and `arch` stand for the groups that the table has. A run without a value moves
-        to `excluded`.
+        `group`, or the name in `by`, stands for the groups that the table has. A run without a
+        value moves to `excluded`.
 
         Raises:
             AnalysisError: there is no such column; the message lists those that there are.

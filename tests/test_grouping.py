@@ -129,6 +129,44 @@ def test_other_columns_of_a_csv_can_hold_the_groups_later() -> None:
     assert len(load_table(both).frame) == 28
 
 
+def name_arms(root: Path) -> Path:
+    """The sweep of `write_sweep` with two arms of the decoder, one per seed, and one encoder."""
+    folder = write_sweep(root, seeds=2)
+    change_specs(root, {"target_share": (1.0, 0.15)})
+    listing = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
+    for cell in listing["cells"]:
+        labels = cell["labels"]
+        arm = "mlm-15" if labels.pop("arch") == "encoder" else ("clm", "clm-15")[labels["seed"]]
+        labels["arm"] = arm
+    (folder / "cells.json").write_text(json.dumps(listing), encoding="utf-8")
+    return folder
+
+
+def test_the_arms_of_a_sweep_are_its_groups(tmp_path: Path) -> None:
+    """Two arms of one architecture are two groups, in runs, curves and cells without a run."""
+    table = load_table(name_arms(tmp_path), loss="bits_per_byte")
+    assert table.by == "arm"
+    assert set(table.groups) == {"clm", "clm-15", "mlm-15"}
+    assert set(table.curve_points["group"]) == set(table.groups)
+    assert set(table.excluded["group"]) == {"clm", "mlm-15"}
+    for arm, share in (("clm", 1.0), ("clm-15", 0.15)):
+        own = table.select(group=arm)
+        assert set(own.frame["target_share"]) == {share}
+        assert set(own.curve_points["run_id"]) == set(own.frame["run_id"])
+    # The arms can be had back after another grouping, and beside it.
+    assert table.grouped_by("seed").grouped_by("arm").groups == table.groups
+    assert "clm-15/1" in table.grouped_by("arm,seed").groups
+    assert set(table.grouped_by("arch").groups) == {"encoder", "decoder"}
+
+
+def test_the_column_that_names_the_groups_of_a_csv_can_be_asked_for() -> None:
+    both = load_table(pd.concat([isoflop_frame().assign(arm=arm) for arm in ("x", "y")]))
+    assert both.by == "arm"
+    assert both.grouped_by("arm").groups == ("x", "y")
+    with pytest.raises(AnalysisError, match="no column 'arch'"):
+        both.grouped_by("arch")
+
+
 @pytest.mark.parametrize("by", ["target_share", "attention", "seed"])
 def test_fit_groups_a_sweep_by_a_setting(root: Path, by: str) -> None:
     arguments = ("fit", "planted", "--root", root, "--n-boot", 0, "--loss", "bits_per_byte")

@@ -113,7 +113,7 @@ def _trained(cell: dict[str, Any], source: Path) -> _Trained | None:
     made, labels = record["provenance"], cell.get("labels") or {}
     peak, start = made.get("peak_memory_bytes"), made.get("memory_at_start_bytes")
     return _Trained(
-        arm=str(labels.get("arch", "all")),
+        arm=str(labels.get("arm", labels.get("arch", "all"))),
         size=str(labels.get("size", "all")),
         forecast_seconds=float(seconds),
         seconds=float(made["train_seconds"]),
