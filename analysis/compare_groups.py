@@ -106,15 +106,19 @@ def compare(
         missing=missing, verdicts=tuple(verdicts),
         n_runs={g: int((table.frame["group"] == g).sum()) for g in groups},
         excluded=table.excluded, columns=table.columns, labels=table.labels,
-        flags=_flags(table, arms, differences, others), seed=seed,
+        flags=_flags(table, arms, differences, others, reference), seed=seed,
     )  # fmt: skip
 
 
 def _checked_reference(groups: Sequence[str], reference: str | None, by: str) -> str:
+    if not groups:
+        raise AnalysisError(
+            "the table names no groups, and a comparison needs two: name their column by --by"
+        )
     if len(groups) < 2:
         raise AnalysisError(
-            f"column {by!r} holds {len(groups)} group ({', '.join(map(str, groups))}); a "
-            "comparison needs two: name another column by --by"
+            f"column {by!r} holds 1 group ({groups[0]}); a comparison needs two: name another "
+            "column by --by"
         )
     if reference is not None and reference not in groups:
         raise AnalysisError(
@@ -198,6 +202,7 @@ def _flags(
     arms: dict[str, AgreementResult],
     differences: Sequence[Difference],
     others: Sequence[str],
+    reference: str,
 ) -> tuple[Flag, ...]:
     flags = [
         dataclasses.replace(flag, message=f"{group}: {flag.message}")
@@ -214,7 +219,7 @@ def _flags(
     if len(others) > 1:
         flags.append(Flag(
             code="several_comparisons", severity="note",
-            message=f"{len(others)} comparisons with {table.groups[0]} stand side by side; each "
+            message=f"{len(others)} comparisons with {reference} stand side by side; each "
             "interval holds its level by itself, not all of them together",
         ))  # fmt: skip
     kinds = table.frame.get("bits_per_byte_kind")

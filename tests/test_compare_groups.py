@@ -121,11 +121,13 @@ def test_approaches_that_contradict_each_other_establish_nothing() -> None:
 
 def test_three_groups_are_compared_with_one_and_counted() -> None:
     frame = grouped_frame({"x": {}, "y": {}, "z": {"A": 600.0}}, noise=0.002, sizes=FINE)
-    result = compare(load_table(frame), laws=("chinchilla",), methods=(), n_boot=100)
-    assert [d.group for d in result.differences if d.estimate] == ["y", "z"]
-    assert "several_comparisons" in {flag.code for flag in result.flags}
-    assert set(result.multipliers) == {"y", "z"}
-    assert result.frame()["group"].tolist() == ["y", "y", "z", "z"]
+    table = load_table(frame)
+    result = compare(table, reference="y", laws=("chinchilla",), methods=(), n_boot=100)
+    assert [d.group for d in result.differences if d.estimate] == ["x", "z"]
+    (counted,) = [flag for flag in result.flags if flag.code == "several_comparisons"]
+    assert counted.message.startswith("2 comparisons with y stand side by side")
+    assert set(result.multipliers) == {"x", "z"}
+    assert result.frame()["group"].tolist() == ["x", "x", "z", "z"]
 
 
 def test_another_column_can_hold_the_groups() -> None:
@@ -143,6 +145,8 @@ def test_what_cannot_be_compared_says_why() -> None:
         compare(table, "colour")
     with pytest.raises(AnalysisError, match="holds 1 group"):
         compare(table.select(group="x"))
+    with pytest.raises(AnalysisError, match="the table names no groups, and a comparison needs"):
+        compare(load_table(frame.drop(columns="group")))
     with pytest.raises(AnalysisError, match="reference='z' is no group"):
         compare(table, reference="z")
     few = load_table(frame.groupby("group").head(3))
