@@ -97,8 +97,7 @@ def compare(
             joint = _attempt_joint(table, laws[0], missing, seed)
         multipliers = dict(_multipliers(table, arms, others, reference, laws, missing))
         verdicts += [
-            multiplier_verdict(m, approach=law_name(laws[0]), bounded=_bounded(table))
-            for m in multipliers.values()
+            multiplier_verdict(m, approach=law_name(laws[0])) for m in multipliers.values()
         ]
     return Comparison(
         by=table.by, groups=groups, reference=reference, yardsticks=yardsticks, refusal=refusal,
@@ -161,12 +160,12 @@ def _attempt_joint(
         return None
 
 
-def _bounded(table: Table) -> list[str]:
+def _bounded(table: Table) -> tuple[str, ...]:
     """Groups whose losses are upper bounds."""
     if table.columns["loss"] != "bits_per_byte" or "bits_per_byte_kind" not in table.frame:
-        return []
+        return ()
     is_bound = table.frame["bits_per_byte_kind"] == "upper_bound"
-    return [str(group) for group in table.frame.loc[is_bound, "group"].unique()]
+    return tuple(str(group) for group in table.frame.loc[is_bound, "group"].unique())
 
 
 def _multipliers(
@@ -179,7 +178,7 @@ def _multipliers(
 ) -> Iterator[tuple[str, Multiplier]]:
     """The compute multiplier of each group, from the first law's fits."""
     for group in others:
-        fits = {}
+        fits, doubts = {}, {}
         for name in (group, reference):
             approach = arms[name].named(law_name(laws[0]))
             if approach is None or not isinstance(approach.result, FitResult):
@@ -188,13 +187,17 @@ def _multipliers(
                 )
                 break
             fits[name] = approach.result
+            if approach.doubts:
+                doubts[name] = approach.doubts[0]
         if len(fits) < 2:
             continue
         sides = [(name, fits[name], table.select(group=name)) for name in (group, reference)]
         try:
-            yield group, compute_multiplier(sides[0], sides[1])
+            found = compute_multiplier(sides[0], sides[1])
         except AnalysisError as error:
             missing[f"multiplier of {group}"] = str(error)
+            continue
+        yield group, dataclasses.replace(found, bounded=_bounded(table), doubts=doubts)
 
 
 def _flags(

@@ -19,6 +19,7 @@ class Verdict:
         sentence: what may be said, with the number and the interval.
         claim: the group that the claim is in favour of; empty if nothing is established.
         estimate: the number; `approach`: where it comes from.
+        hedge: what the claim is never said without, such as "by laws that are in doubt".
     """
 
     topic: str
@@ -26,6 +27,7 @@ class Verdict:
     claim: str
     estimate: Estimate | None
     approach: str
+    hedge: str = ""
 
     @property
     def is_established(self) -> bool:

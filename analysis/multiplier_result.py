@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.difference import Verdict
 from analysis.errors import AnalysisError
+from analysis.style import number
 from analysis.values import Estimate, Interval
 
 Floats = NDArray[np.float64]
@@ -45,6 +47,8 @@ class Multiplier:
         common_range: FLOPs at which both groups have runs.
         slope: d log m / d log C over the range; 0 means a constant multiplier.
         loss, reference_loss: [K] of the two frontiers.
+        bounded: groups whose losses are upper bounds.
+        doubts: group -> the first doubt about the law that gives its frontier.
     """
 
     group: str
@@ -60,6 +64,13 @@ class Multiplier:
     crossing: Crossing
     loss: Floats
     reference_loss: Floats
+    bounded: tuple[str, ...] = ()
+    doubts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hedge(self) -> str:
+        """What is said with every claim about it."""
+        return "by laws that are in doubt" if self.doubts else ""
 
     def at(self, flops: float) -> Estimate:
         """m at a budget in the common range, interpolated on logarithms."""
@@ -83,31 +94,57 @@ class Multiplier:
         )  # fmt: skip
 
 
-def multiplier_verdict(found: Multiplier, *, approach: str, bounded: Sequence[str] = ()) -> Verdict:
-    """Who needs more compute for the same loss at the largest common budget.
+def open_or_closed(m: Estimate) -> str:
+    """A factor with its interval in words: both ends, or the one that there is."""
+    box = m.interval
+    if box is None:
+        return f"{number(m.value)} (no interval)"
+    value = number(m.value) if math.isfinite(m.value) else "no finite number of"
+    if box.low > 0 and math.isfinite(box.high):
+        return f"{value} [{number(box.low)}, {number(box.high)}]"
+    if box.low > 0:
+        return f"at least {number(box.low)} (estimate {value}, no upper end)"
+    if math.isfinite(box.high):
+        return f"at most {number(box.high)} (estimate {value}, no lower end)"
+    return f"{value} (the interval has no end on either side)"
 
-    Args:
-        bounded: groups whose losses are upper bounds; one that is behind may be less behind.
-    """
+
+def factor_text(found: Multiplier) -> str:
+    """The factor at the largest common budget."""
     budget = found.common_range[1]
-    m = found.at(budget)
+    return (
+        f"at {budget:.2g} FLOPs {found.reference} needs {open_or_closed(found.at(budget))} times "
+        f"the compute of {found.group} for the same loss"
+    )
+
+
+def doubt_lines(found: Multiplier) -> list[str]:
+    """Which of the two laws is in doubt, and why."""
+    return [
+        f"the law of {group} is in doubt ({doubt.partition(':')[0]})"
+        for group, doubt in found.doubts.items()
+    ]
+
+
+def multiplier_verdict(found: Multiplier, *, approach: str) -> Verdict:
+    """Who needs more compute for the same loss at the largest common budget."""
+    m = found.at(found.common_range[1])
     interval = m.interval
     assert interval is not None
     topic = f"compute of {found.group} against {found.reference} at equal loss"
-    number = f"{m.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
     basis = f"({found.level:.0%} interval, {approach}, both on their frontiers)"
+    text = "; ".join([f"{factor_text(found)} {basis}", *doubt_lines(found)])
     if interval.low <= 1 <= interval.high:
-        sentence = (
-            f"not established: at {budget:.2g} FLOPs {found.reference} needs {number} times the "
-            f"compute of {found.group} for the same loss {basis}"
-        )
-        return Verdict(topic=topic, sentence=sentence, claim="", estimate=m, approach=approach)
+        return Verdict(
+            topic=topic, sentence=f"not established: {text}", claim="", estimate=m,
+            approach=approach,
+        )  # fmt: skip
     ahead = found.group if m.value > 1 else found.reference
     behind = found.reference if m.value > 1 else found.group
-    if behind in bounded and ahead not in bounded:
-        basis += f"; the losses of {behind} are upper bounds, so in truth it may be less behind"
-    sentence = (
-        f"{ahead} needs less compute: at {budget:.2g} FLOPs {found.reference} needs {number} times "
-        f"the compute of {found.group} for the same loss {basis}"
-    )
-    return Verdict(topic=topic, sentence=sentence, claim=ahead, estimate=m, approach=approach)
+    if behind in found.bounded and ahead not in found.bounded:
+        text += f"; the losses of {behind} are upper bounds, so in truth it may be less behind"
+    by = f", {found.hedge}" if found.hedge else ""
+    return Verdict(
+        topic=topic, sentence=f"{ahead} needs less compute{by}: {text}", claim=ahead, estimate=m,
+        approach=approach, hedge=found.hedge,
+    )  # fmt: skip

@@ -184,7 +184,8 @@ def sensitivity_sentence(verdict: Verdict, variants: Sequence[Variant]) -> str:
         return f"{topic}: the verdict flips under {count} of {tried}: {listed}{spread}"
     if not verdict.is_established:
         return f"{topic}: not established, and none of {tried} establishes it{spread}"
-    return f"{topic}: the verdict, {verdict.claim}, stands under each of {tried}{spread}"
+    claim = f"{verdict.claim} {verdict.hedge}".strip()
+    return f"{topic}: the verdict, {claim}, stands under each of {tried}{spread}"
 
 
 def _claimed(claim: str) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.compare_groups import compare
 from analysis.errors import AnalysisError
 from analysis.fit import fit_law
 from analysis.multiplier import compute_multiplier
 from analysis.multiplier_result import Multiplier, multiplier_verdict
+from analysis.sensitivity import sensitivity_of_comparison
 from analysis.table import Table, load_table
 from tests.planted_runs import LAW, grouped_frame, isoflop_frame
 
@@ -47,13 +50,34 @@ def test_a_group_behind_by_its_bound_is_said_to_be_less_behind_perhaps() -> None
     found = _between(load_table(grouped_frame({"x": {}, "y": changes}, noise=1e-3, sizes=FINE)))
 
     def sentence(*bounded: str) -> str:
-        return multiplier_verdict(found, approach="law", bounded=bounded).sentence
+        changed = dataclasses.replace(found, bounded=bounded)
+        return multiplier_verdict(changed, approach="law").sentence
 
     doubt = "the losses of x are upper bounds, so in truth it may be less behind"
     assert doubt in sentence("x")
     # A leader that is ahead by its bound is ahead, and two bounds stand on one footing.
     assert sentence("y") == sentence("x", "y") == sentence()
     assert "upper bounds" not in sentence()
+
+
+def test_a_claim_by_a_doubtful_law_is_never_said_without_the_doubt() -> None:
+    # On one ray of tokens over parameters the two exponents cannot be told apart.
+    n = FINE
+    rays = [pd.DataFrame({"N": n, "D": 20 * n, "C": 120 * n**2, "group": group,
+                          "loss": LAW["E"] + k * (LAW["A"] / n ** LAW["alpha"]
+                                                  + LAW["B"] / (20 * n) ** LAW["beta"])})
+            for group, k in (("x", 1.0), ("y", 0.5))]  # fmt: skip
+    frame = pd.concat(rays, ignore_index=True)
+    frame["params_non_embedding"] = 0.9 * frame["N"]
+    table = load_table(frame)
+    result = compare(table, laws=("chinchilla",), methods=(), with_joint=False, n_boot=100)
+    verdict = result.verdicts[1]
+    assert verdict.claim == "y"
+    assert verdict.sentence.startswith("y needs less compute, by laws that are in doubt: at ")
+    for group in ("x", "y"):
+        assert f"the law of {group} is in doubt (all runs lie on one ray" in result.summary()
+    checked = sensitivity_of_comparison(table, result, n_boot=100).sentences[1]
+    assert "the verdict, y by laws that are in doubt, stands under each" in checked
 
 
 def test_equal_groups_establish_nothing() -> None:

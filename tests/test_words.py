@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
+from analysis.multiplier_result import open_or_closed
 from analysis.report import advice, words
-from analysis.report.levels import open_or_closed
 from analysis.report.sentences import sentence
 from analysis.study import Study
 from analysis.values import Estimate, Interval

@@ -7,7 +7,7 @@ import math
 
 from analysis.comparison import Comparison
 from analysis.difference import Verdict, signed
-from analysis.report.levels import level_lead, upper_bounds
+from analysis.report.levels import level_lead
 from analysis.report.sentences import sentence
 from analysis.sensitivity import SensitivityResult
 from analysis.study import Study
@@ -30,8 +30,7 @@ def lead(study: Study) -> list[str]:
     levels = next((x for x in (study.bits, study.comparison) if x and x.multipliers), None)
     if levels:
         on = loss_label(next(iter(levels.yardsticks.values()))).split(",")[0]
-        bounded = upper_bounds(study, levels)
-        sentences += [level_lead(m, levels, bounded, on) for m in levels.multipliers.values()]
+        sentences += [level_lead(found, on) for found in levels.multipliers.values()]
     return sentences
 
 
