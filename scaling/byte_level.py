@@ -41,6 +41,12 @@ def pipeline(model: models.BPE) -> tokenizers.Tokenizer:
     return made
 
 
+def word_lengths(text: str) -> list[int]:
+    """Bytes of each word as GPT-2's regular expression cuts text; a space leads its word."""
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    return [len(word) for word, _ in cut.pre_tokenize_str(text)]
+
+
 def _before_fork() -> None:
     # A child cannot use the library's threads, which stay behind in the parent. Without this
     # variable, tokenizers 0.21 prints a warning in each child.

@@ -37,6 +37,10 @@ class DamagedFile(StoreError):
         )
 
 
+class EvaluationError(ValueError):
+    """A measurement that cannot be made as asked."""
+
+
 class EngineError(ValueError):
     """An engine that cannot be had as asked: not installed, not reached, a wrong option."""
 

@@ -1,0 +1,160 @@
+"""Minimal pairs, such as BLiMP: how often a model ranks the good sentence over the bad one.
+
+A pair that the model scores alike counts one half. A paradigm is a set of pairs made by one
+template; paradigms make up phenomena, and the headline is the mean over paradigms.
+
+Source: Warstadt et al. 2020, arXiv:1912.00582, section 3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from scaling.errors import EvaluationError
+from scaling.text import Text
+
+LEVEL = 0.95
+_WORD = re.compile(r"[\w'-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MinimalPair:
+    """Two sentences of which one is right.
+
+    Attributes:
+        paradigm: what made the pair; `phenomenon` what it tests.
+    """
+
+    good: str
+    bad: str
+    paradigm: str = "pairs"
+    phenomenon: str = "pairs"
+
+
+def pairs_of(rows: Iterable[dict[str, Any]], path: Path) -> list[MinimalPair]:
+    """Pairs from the rows of a JSONL file with `good`, `bad` and, where they are, `uid` (the
+    paradigm) and `phenomenon`.
+
+    Raises:
+        EvaluationError: a row lacks a sentence, or there is no row.
+    """
+    pairs = []
+    for number, row in enumerate(rows, start=1):
+        for name in ("good", "bad"):
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise EvaluationError(
+                    f"{path}, line {number} has no sentence in the field {name!r}; each line is "
+                    'an object such as {"good": "She runs.", "bad": "She run."}'
+                )
+        paradigm = str(row.get("uid", row.get("phenomenon", "pairs")))
+        pairs.append(
+            MinimalPair(
+                good=row["good"], bad=row["bad"], paradigm=paradigm,
+                phenomenon=str(row.get("phenomenon", paradigm)),
+            )
+        )  # fmt: skip
+    if not pairs:
+        raise EvaluationError(f"{path} holds no pair; each line is one, with `good` and `bad`")
+    return pairs
+
+
+def first_of_each(pairs: Sequence[MinimalPair], per_paradigm: int) -> list[MinimalPair]:
+    """The first pairs of each paradigm; all of them for 0."""
+    if per_paradigm == 0:
+        return list(pairs)
+    seen: Counter[str] = Counter()
+    chosen = []
+    for pair in pairs:
+        seen[pair.paradigm] += 1
+        if seen[pair.paradigm] <= per_paradigm:
+            chosen.append(pair)
+    return chosen
+
+
+def word_counts(text: Text) -> Counter[str]:
+    """How often each word occurs in the training split, without regard to case."""
+    counts: Counter[str] = Counter()
+    starts, ids = text.train.document_starts, text.train.ids
+    for first, end in itertools.pairwise(starts.tolist()):
+        counts.update(_WORD.findall(text.tokenizer.decode(ids[first:end]).lower()))
+    return counts
+
+
+def has_frequent_words(pair: MinimalPair, counts: Counter[str], min_count: int) -> bool:
+    """Whether each word of both sentences occurs at least `min_count` times."""
+    words = _WORD.findall(f"{pair.good} {pair.bad}".lower())
+    return all(counts[word] >= min_count for word in words)
+
+
+def ranking(
+    pairs: Sequence[MinimalPair], good_nats: np.ndarray, bad_nats: np.ndarray
+) -> dict[str, Any]:
+    """Accuracy over all pairs with a score, per phenomenon and per paradigm.
+
+    Args:
+        good_nats, bad_nats: scores of the sentences; NaN where one has none.
+    Returns:
+        `mean_over_paradigms` with a t interval over them, `phenomena` and `paradigms` with a
+        Wilson interval each, and `unscored`, the pairs that were left out.
+    """
+    scored = ~(np.isnan(good_nats) | np.isnan(bad_nats))
+    credit = np.where(good_nats > bad_nats, 1.0, np.where(good_nats == bad_nats, 0.5, 0.0))
+
+    def by(name: Callable[[MinimalPair], str]) -> dict[str, dict[str, Any]]:
+        groups: dict[str, list[float]] = {}
+        for pair, is_scored, value in zip(pairs, scored, credit, strict=True):
+            if is_scored:
+                groups.setdefault(name(pair), []).append(float(value))
+        return {group: _accuracy(values) for group, values in sorted(groups.items())}
+
+    paradigms = by(lambda pair: pair.paradigm)
+    return {
+        "mean_over_paradigms": _mean([found["accuracy"] for found in paradigms.values()]),
+        "pairs": int(scored.sum()),
+        "ties": int((scored & (good_nats == bad_nats)).sum()),
+        "unscored": int((~scored).sum()),
+        "phenomena": by(lambda pair: pair.phenomenon),
+        "paradigms": paradigms,
+    }
+
+
+def _accuracy(credit: Sequence[float]) -> dict[str, Any]:
+    low, high = wilson(sum(credit), len(credit))
+    return {"accuracy": sum(credit) / len(credit), "pairs": len(credit), "low": low, "high": high}
+
+
+def wilson(right: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share. Halves, of ties, count as halves.
+
+    Source: Wilson 1927, Journal of the American Statistical Association 22, 209-212.
+    """
+    z = float(scipy.stats.norm.ppf(0.5 + LEVEL / 2))
+    share = right / count
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count)
+    half *= math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return centre - half, centre + half
+
+
+def _mean(accuracies: Sequence[float]) -> dict[str, Any] | None:
+    if not accuracies:
+        return None
+    mean = float(np.mean(accuracies))
+    if len(accuracies) == 1:
+        return {"accuracy": mean, "paradigms": 1, "low": None, "high": None}
+    half = float(
+        scipy.stats.t.ppf(0.5 + LEVEL / 2, len(accuracies) - 1) * scipy.stats.sem(accuracies)
+    )
+    return {
+        "accuracy": mean, "paradigms": len(accuracies), "low": mean - half, "high": mean + half
+    }  # fmt: skip
