@@ -159,7 +159,9 @@ def flat_index(positions_BK: np.ndarray, seq_len: int) -> Tensor:
 def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor:
     """Summed cross-entropy in nats; the head is computed on the target positions only."""
     hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, batch.target_index_M)
-    logits_MV = model.logits(hidden_ME).float()
+    logits_MV = model.logits(hidden_ME)
+    if logits_MV.dtype != torch.float64:
+        logits_MV = logits_MV.float()
     if batch.target_weight_M is None:
         return F.cross_entropy(
             logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="sum"
@@ -167,4 +169,4 @@ def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor
     nats_M = F.cross_entropy(
         logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="none"
     )
-    return nats_M @ batch.target_weight_M
+    return nats_M @ batch.target_weight_M.to(nats_M.dtype)
