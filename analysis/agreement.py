@@ -12,12 +12,13 @@ import pandas as pd
 from analysis.curve_frontier import frontier
 from analysis.difference import difference, excludes, signed
 from analysis.errors import AnalysisError
-from analysis.fit import Objective, fit_law
+from analysis.fit import Objective
 from analysis.frontier_result import FrontierResult
 from analysis.isoflop_profiles import isoflop
 from analysis.isoflop_result import IsoflopResult, Method
 from analysis.laws import LAWS
 from analysis.result import FitResult
+from analysis.shared_fits import SharedFits
 from analysis.style import plain
 from analysis.table import Table
 from analysis.values import Estimate, Flag
@@ -111,6 +112,7 @@ def agreement(
     smoothing: int | None = None,
     n_boot: int = 500,
     seed: int = 0,
+    fits: SharedFits | None = None,
 ) -> AgreementResult:
     """Fits every approach to one group.
 
@@ -121,10 +123,12 @@ def agreement(
         smoothing: readings that a training curve is averaged over for the envelope; None suits it
             to their number (`analysis.envelope.smoothing_of`), and ends of runs are never averaged.
         n_boot: draws behind each approach's intervals, at least 100.
+        fits: fits that are at hand already; new ones are added.
     """
+    fits = fits or SharedFits()
 
     def of_law(law: str) -> ApproachResult:
-        return _of_law(fit_law(table, law, objective=objective, n_boot=n_boot, seed=seed))
+        return _of_law(fits.fit_law(table, law, objective=objective, n_boot=n_boot, seed=seed))
 
     def of_profiles(method: Method) -> ApproachResult:
         return _of_profiles(

@@ -24,11 +24,11 @@ from analysis.errors import AnalysisError
 from analysis.fit import Objective
 from analysis.headline import differences_of, headline_verdict
 from analysis.isoflop_result import Method
-from analysis.joint import fit_jointly
 from analysis.joint_result import JointResult
 from analysis.multiplier import compute_multiplier
 from analysis.multiplier_result import Multiplier, multiplier_verdict
 from analysis.result import FitResult
+from analysis.shared_fits import SharedFits
 from analysis.table import Table
 from analysis.values import Flag
 
@@ -47,6 +47,7 @@ def compare(
     objective: Objective = "huber",
     n_boot: int = 500,
     seed: int = 0,
+    fits: SharedFits | None = None,
 ) -> Comparison:
     """Compares the groups in the column `by` with one of them.
 
@@ -57,6 +58,7 @@ def compare(
         laws: laws in N and D in order of preference; the first is also fitted jointly.
         methods, with_envelope, with_joint: other approaches, and parts that may be left out.
         n_boot: draws behind the intervals, at least 100.
+        fits: fits that are at hand already; new ones are added.
     Raises:
         AnalysisError: fewer than two groups, an unknown reference, or losses on several
             yardsticks inside one group.
@@ -74,31 +76,24 @@ def compare(
     groups = table.groups
     reference = _checked_reference(groups, reference, table.by)
     yardsticks = _yardsticks(table)
+    fits = fits or SharedFits()
     arms = {
         group: agreement(
-            table.select(group=group),
-            laws=laws,
-            methods=methods,
-            with_envelope=with_envelope,
-            objective=objective,
-            n_boot=n_boot,
-            seed=seed,
+            table.select(group=group), laws=laws, methods=methods, with_envelope=with_envelope,
+            objective=objective, n_boot=n_boot, seed=seed, fits=fits,
         )
         for group in groups
-    }
+    }  # fmt: skip
     others = [group for group in groups if group != reference]
     differences = [d for g in others for d in differences_of(arms, g, reference)]
     verdicts = [headline_verdict(differences, group, reference) for group in others]
-    refusal = _refusal(yardsticks)
-    missing: dict[str, str] = {}
-    joint, multipliers = None, {}
+    refusal, missing = _refusal(yardsticks), dict[str, str]()
+    joint, multipliers = None, dict[str, Multiplier]()
     if not refusal and laws:
         if with_joint:
-            joint = _attempt_joint(table, laws[0], missing, seed)
+            joint = _attempt_joint(table, laws[0], missing, seed, fits)
         multipliers = dict(_multipliers(table, arms, others, reference, laws, missing))
-        verdicts += [
-            multiplier_verdict(m, approach=law_name(laws[0])) for m in multipliers.values()
-        ]
+    verdicts += [multiplier_verdict(m, approach=law_name(laws[0])) for m in multipliers.values()]
     return Comparison(
         by=table.by, groups=groups, reference=reference, yardsticks=yardsticks, refusal=refusal,
         arms=arms, differences=tuple(differences), joint=joint, multipliers=multipliers,
@@ -151,10 +146,10 @@ def _refusal(yardsticks: dict[str, str]) -> str:
 
 
 def _attempt_joint(
-    table: Table, law: str, missing: dict[str, str], seed: int
+    table: Table, law: str, missing: dict[str, str], seed: int, fits: SharedFits
 ) -> JointResult | None:
     try:
-        return fit_jointly(table, law=law, seed=seed)
+        return fits.fit_jointly(table, law, seed=seed)
     except AnalysisError as error:
         missing["joint fit"] = str(error)
         return None

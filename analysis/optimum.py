@@ -97,6 +97,10 @@ class _Line:
         if self.train_flops is None:
             return np.asarray(np.log(self.flops / 6.0) - log_n)
         params = np.exp(np.clip(log_n, -50.0, 200.0))
+        # Most rules charge every token alike; one look tells.
+        even = np.log(self.flops) - np.log(self.train_flops(params, np.ones(len(params))))
+        if np.allclose(self.train_flops(params, np.exp(even)), self.flops, rtol=1e-12, atol=0):
+            return np.asarray(even)
         low, high = np.full(len(params), -50.0), np.full(len(params), 120.0)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2

@@ -22,6 +22,7 @@ from analysis.difference import Verdict
 from analysis.errors import AnalysisError
 from analysis.fit import Objective
 from analysis.laws import LAWS
+from analysis.shared_fits import SharedFits
 from analysis.style import number
 from analysis.table import Table
 from analysis.values import Flag
@@ -124,12 +125,13 @@ def sensitivity(
 
 
 def sensitivity_of_comparison(
-    table: Table, baseline: Comparison, *, n_boot: int = 200
+    table: Table, baseline: Comparison, *, n_boot: int = 200, fits: SharedFits | None = None
 ) -> SensitivityResult:
     """Every verdict of a comparison again, by all of its approaches.
 
     An approach that carries no verdict today may carry it under another choice.
     """
+    fits = fits or SharedFits()
     arm = next(iter(baseline.arms.values()))
     laws = [law for law in LAWS if arm.named(law_name(law)) is not None]
     methods = [method for method in PROFILE_METHODS if arm.named(profile_name(method)) is not None]
@@ -140,7 +142,7 @@ def sensitivity_of_comparison(
         return _all_verdicts(compare(
             changed, baseline.by, reference=baseline.reference, laws=laws, methods=methods,
             with_envelope=arm.named(ENVELOPE) is not None, with_joint=with_joint,
-            objective=estimator, n_boot=n_boot, seed=baseline.seed,
+            objective=estimator, n_boot=n_boot, seed=baseline.seed, fits=fits,
         ))  # fmt: skip
 
     return sensitivity(table, judge, _all_verdicts(baseline))

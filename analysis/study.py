@@ -12,6 +12,7 @@ from analysis.compare_groups import compare
 from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.sensitivity import SensitivityResult, sensitivity_of_comparison
+from analysis.shared_fits import SharedFits
 from analysis.style import arm_marks
 from analysis.table import Table, load_table
 
@@ -61,20 +62,20 @@ def make_study(
         reference: the arm that the others are compared with; None takes the first.
         with_checks: also hold-out, other conventions and next runs, which no figure shows.
     """
-    missing: dict[str, str] = {}
+    fits, missing = SharedFits(), dict[str, str]()
     comparison = bits = checks = bits_checks = in_bits = None
     if len(table.groups) > 1:
         comparison = attempt(
             "comparison", missing,
-            lambda: compare(table, reference=reference, n_boot=n_boot, seed=seed),
+            lambda: compare(table, reference=reference, n_boot=n_boot, seed=seed, fits=fits),
         )  # fmt: skip
         in_bits = attempt("bits", missing, lambda: _in_bits(source, table))
     if in_bits is not None:
         shared = in_bits
-        bits = attempt("bits", missing, lambda: _compare_bits(shared, reference, seed))
+        bits = attempt("bits", missing, lambda: _compare_bits(shared, reference, seed, fits))
     if with_checks:
-        checks = _sensitivity("sensitivity", missing, table, comparison)
-        bits_checks = _sensitivity("bits_sensitivity", missing, in_bits, bits)
+        checks = _sensitivity("sensitivity", missing, table, comparison, fits)
+        bits_checks = _sensitivity("bits_sensitivity", missing, in_bits, bits, fits)
     return Study(
         source=source, table=table, comparison=comparison, bits=bits, sensitivity=checks,
         bits_sensitivity=bits_checks,
@@ -86,13 +87,18 @@ def make_study(
 
 
 def _sensitivity(
-    part: str, missing: dict[str, str], table: Table | None, base: Comparison | None
+    part: str,
+    missing: dict[str, str],
+    table: Table | None,
+    base: Comparison | None,
+    fits: SharedFits,
 ) -> SensitivityResult | None:
     if table is None or base is None:
         return None
     return attempt(
-        part, missing, lambda: sensitivity_of_comparison(table, base, n_boot=_N_BOOT_CHECKS)
-    )
+        part, missing,
+        lambda: sensitivity_of_comparison(table, base, n_boot=_N_BOOT_CHECKS, fits=fits),
+    )  # fmt: skip
 
 
 def _in_bits(source: Path, table: Table) -> Table:
@@ -113,9 +119,11 @@ def _in_bits(source: Path, table: Table) -> Table:
     return shared.exclude(groups.isna(), "not in the table").with_columns(**counts)
 
 
-def _compare_bits(shared: Table, reference: str | None, seed: int) -> Comparison:
+def _compare_bits(shared: Table, reference: str | None, seed: int, fits: SharedFits) -> Comparison:
     """Both arms on one yardstick: the only place where their levels may be compared."""
-    return compare(shared, reference=reference, laws=(LAW,), n_boot=_N_BOOT_CHECKS, seed=seed)
+    return compare(
+        shared, reference=reference, laws=(LAW,), n_boot=_N_BOOT_CHECKS, seed=seed, fits=fits
+    )
 
 
 def _make_arms(
