@@ -16,7 +16,7 @@ from analysis.fit import Objective
 from analysis.frontier_result import FrontierResult
 from analysis.isoflop_profiles import isoflop
 from analysis.isoflop_result import IsoflopResult, Method
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.result import FitResult
 from analysis.shared_fits import SharedFits
 from analysis.style import plain
@@ -154,7 +154,7 @@ def agreement(
 
 def law_name(law: str) -> str:
     """`Chinchilla law`; what stands after a comma in a title goes in brackets."""
-    name, _, form = (LAWS[law].title if law in LAWS else law).partition(", ")
+    name, _, form = (FITTED[law].title if law in FITTED else law).partition(", ")
     return f"{name} law ({form})" if form else f"{name} law"
 
 

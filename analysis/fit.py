@@ -22,7 +22,7 @@ from analysis.diagnose import (
 from analysis.errors import AnalysisError
 from analysis.estimates import LEVEL, disagreements, make_estimates
 from analysis.inputs import Runs, read_runs
-from analysis.laws import LAWS
+from analysis.laws import LAWS, law_for
 from analysis.laws.law import Floats, Law
 from analysis.profile import Profile, profile_intervals, reported
 from analysis.result import FitResult
@@ -58,7 +58,7 @@ def fit_law(
     Args:
         table: one row per run; a Table, or a DataFrame whose axes are finite and positive. Rows
             with a `status` other than "done" are listed as excluded.
-        law: a key of `analysis.laws.LAWS`.
+        law: a key of `analysis.laws.LAWS`; E is 0 where the loss is an excess over the optimum.
         n, d, c, u, loss: columns of N, D, C, unique tokens and loss. None takes the Table's
             roles, else params_non_embedding, train_tokens, train_flops, unique_tokens, loss_nats.
         objective: what is summed (never averaged) over runs: Huber's loss of the residuals of log
@@ -86,7 +86,9 @@ def fit_law(
     >>> f"{best.params.value:.2g} params, {best.tokens_per_param:.0f} tokens per parameter"
     '3.2e+09 params, 17 tokens per parameter'
     """
-    chosen = _checked(law, objective, delta, intervals, n_boot)
+    _check(law, objective, delta, intervals, n_boot)
+    used = loss or getattr(table, "columns", {}).get("loss")
+    chosen = law_for(law, used)
     columns = {"n": n, "d": d, "c": c, "u": u, "loss": loss}
     runs = read_runs(table, chosen, columns=columns, cluster=cluster, weights=weights)
     found = search(runs, objective, delta)
@@ -102,7 +104,7 @@ def fit_law(
     return _result(runs, found, working, draws, profiles, objective, delta, seed)
 
 
-def _checked(law: str, objective: str, delta: float, intervals: str | None, n_boot: int) -> Law:
+def _check(law: str, objective: str, delta: float, intervals: str | None, n_boot: int) -> None:
     if law not in LAWS:
         raise AnalysisError(f"law={law!r} is not known; take one of: {', '.join(LAWS)}")
     if objective not in ("huber", "l1", "ls"):
@@ -115,7 +117,6 @@ def _checked(law: str, objective: str, delta: float, intervals: str | None, n_bo
         raise AnalysisError(
             f"n_boot={n_boot} draws are too few for 95 % intervals; take at least 100"
         )
-    return LAWS[law]
 
 
 def _result(

@@ -39,6 +39,7 @@ UNITS = {
     "budget_flops": "FLOPs (budget)",
     "loss_nats": "nats per target",
     "bits_per_byte": "bits per byte",
+    "excess_nats": "nats per target over the Bayes optimum",
 }
 ROLE_UNITS = {"n": "params", "d": "tokens", "c": "FLOPs", "u": "unique tokens", "loss": "loss"}
 

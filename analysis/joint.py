@@ -23,7 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.inputs import size_ids
 from analysis.joint_law import joint_law, split_parameters
 from analysis.joint_result import SIGNIFICANT, JointResult, SharingFit, sharing_sentence
-from analysis.laws import LAWS
+from analysis.laws import law_for
 from analysis.laws.law import Floats, Law
 from analysis.polish import Problem, objective_values, polish
 from analysis.profile import reported
@@ -56,7 +56,7 @@ def fit_jointly(
     Raises:
         AnalysisError: one group, several yardsticks, or fewer runs than parameters.
     """
-    base, groups = LAWS[law], table.groups
+    base, groups = law_for(law, table.columns["loss"]), table.groups
     _check(table, base)
     data = _data(table, base, groups)
     pooled = _separate(base, data, None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.laws.law import MAX_LOG, safe_log
 from analysis.multiplier_result import METHOD, Crossing, Multiplier
 from analysis.optimum import best_split
@@ -110,7 +110,7 @@ def _common_range(
 def _frontier(
     fit: FitResult, rule: Callable[[Floats, Floats], Floats] | None, log_c: Floats
 ) -> _Frontier:
-    law = LAWS[fit.law]
+    law = FITTED[fit.law]
     assert fit.draws is not None
     theta = np.concatenate([fit.theta[None], fit.draws[:_MAX_DRAWS]])
     if rule is not None:

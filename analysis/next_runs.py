@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from analysis.design import ALL, Design
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.laws.law import Floats, Law
 from analysis.profile import quantities
 from analysis.result import FitResult
@@ -106,7 +106,7 @@ def next_runs(
         AnalysisError: the law has no such number or no N and D, the fit cannot say how sure it
             is, or no cell is affordable.
     """
-    law = LAWS[fit.law]
+    law = FITTED[fit.law]
     _check(fit, law, quantity, budget_flops)
     named = dict(sizes) if sizes else _sizes_of(table)
     design = Design(fit, law, quantity)

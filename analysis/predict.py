@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from analysis.errors import AnalysisError
 from analysis.estimates import percentile_ends
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.laws.law import Floats, LogAxes
 from analysis.optimum import best_split
 from analysis.values import Estimate, Flag, Interval, Optimum, Prediction
@@ -25,7 +25,7 @@ _BLOCK_ELEMENTS = 2_000_000
 def point(fit: FitResult, given: Mapping[str, ArrayLike | None]) -> Floats:
     """Loss at the points, in the broadcast shape of the axes."""
     axes, shape = _log_axes(fit, given)
-    value, _ = LAWS[fit.law].model(fit.theta[None], axes)
+    value, _ = FITTED[fit.law].model(fit.theta[None], axes)
     return np.asarray(value[0] * fit.scales["loss"]).reshape(shape)
 
 
@@ -34,7 +34,7 @@ def with_interval(
 ) -> Prediction:
     """Loss at the points with intervals of the curve."""
     axes, shape = _log_axes(fit, given)
-    law = LAWS[fit.law]
+    law = FITTED[fit.law]
     loss = point(fit, given)
     outside = np.zeros(loss.size, dtype=bool)
     for role, log_value in axes.items():
@@ -63,7 +63,7 @@ def _log_axes(
 ) -> tuple[LogAxes, tuple[int, ...]]:
     """The law's axes over their scales, flat, and the shape to give back."""
     arrays = {}
-    for role in LAWS[fit.law].axes:
+    for role in FITTED[fit.law].axes:
         value = given[role]
         if value is None:
             raise AnalysisError(
@@ -86,7 +86,7 @@ def optimum(
     level: float,
 ) -> Optimum:
     """The best split of `flops`, with intervals from the draws."""
-    law = LAWS[fit.law]
+    law = FITTED[fit.law]
     if not {"n", "d"} <= set(law.axes):
         raise AnalysisError(
             f"the {fit.law} law has no N and D to split a budget over; fit chinchilla"

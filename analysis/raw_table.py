@@ -13,7 +13,7 @@ CANONICAL = (
     "params_non_embedding", "train_tokens", "train_flops", "train_flops_6nd", "budget_flops",
     "unique_tokens", "tokens_predicted", "objective", "peak_lr", "loss_nats", "loss_kind",
     "loss_standard_error", "bits_per_byte",
-    "bits_per_byte_kind", "bits_per_byte_standard_error", "unigram_nats",
+    "bits_per_byte_kind", "bits_per_byte_standard_error", "unigram_nats", "excess_nats",
 )  # fmt: skip
 
 LABELS = {
@@ -26,6 +26,7 @@ LABELS = {
     "train_flops_6nd": "training FLOPs (6ND)",
     "budget_flops": "FLOP budget (nominal)",
     "bits_per_byte": "bits per byte of held-out text",
+    "excess_nats": "loss over the Bayes optimum (nats per target)",
     "seed": "seed",
     "size": "size",
     "group": "group",

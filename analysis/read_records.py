@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.laws import EXCESS
 from analysis.raw_table import RawTable, labels_for
 from analysis.row_checks import unigram_reason
 from analysis.sealed import (
@@ -123,7 +124,7 @@ def _row(
     spec = record["spec"]
     # The main term of the objective, and what it measures there.
     yardsticks = record.get("yardsticks") or {str(spec["objective"]): str(spec["objective"])}
-    term = next(iter(yardsticks)) if loss in ("main", "bits_per_byte") else loss
+    term = next(iter(yardsticks)) if loss in ("main", "bits_per_byte", "excess") else loss
     kind = yardsticks.get(term, term)
     token_loss = record["losses"].get(term)
     row = {
@@ -143,7 +144,8 @@ def _row(
         "loss_nats": token_loss and token_loss["nats_per_target"],
         "loss_standard_error": token_loss and token_loss["standard_error"],
         "unigram_nats": token_loss and token_loss.get("unigram_nats_per_target"),
-        "loss_kind": "bits_per_byte" if loss == "bits_per_byte" else kind,
+        "loss_kind": loss if loss in ("bits_per_byte", "excess") else kind,
+        **(_excess(token_loss) if loss == "excess" else {}),
         "unique_tokens": record["tokens_unique"],
         "text": spec["corpus_fingerprint"],
         "tokenizer": spec["tokenizer_fingerprint"],
@@ -157,9 +159,21 @@ def _row(
          "train_flops": point["train_flops"], "split": point["split"], "term": point["term"],
          "loss_nats": point["nats_per_target"], "learning_rate": point["learning_rate"]}
         for point in record["curve"]
-        if record["status"] == "done" and point["term"] == term
+        # The optimum is known of the last reading alone.
+        if record["status"] == "done" and point["term"] == term and loss != "excess"
     ]  # fmt: skip
     return row, points
+
+
+def _excess(token_loss: dict[str, Any] | None) -> dict[str, Any]:
+    """The loss over the Bayes optimum on the same targets, with the error of that difference."""
+    optimal = token_loss and token_loss.get("optimal_nats_per_target")
+    if token_loss is None or optimal is None:
+        return {"excess_nats": None, "loss_standard_error": None}
+    return {
+        "excess_nats": token_loss["nats_per_target"] - optimal,
+        "loss_standard_error": token_loss.get("excess_standard_error"),
+    }
 
 
 def _reason(record: dict[str, Any], token_loss: dict[str, Any] | None, term: str, loss: str) -> str:
@@ -171,6 +185,11 @@ def _reason(record: dict[str, Any], token_loss: dict[str, Any] | None, term: str
     if loss == "bits_per_byte" and record["bits_per_byte"] is None:
         why = record.get("missing", {}).get("bits_per_byte", "no reason given")
         return f"bits_per_byte is missing: {why}"
+    if loss == "excess" and token_loss.get("optimal_nats_per_target") is None:
+        return (
+            "no Bayes optimum is recorded: only text of a known distribution, such as the corpus "
+            "grammar, has one"
+        )
     nats, unigram = token_loss["nats_per_target"], token_loss.get("unigram_nats_per_target")
     if unigram is not None and nats >= unigram:
         return unigram_reason(nats, unigram)
@@ -192,7 +211,7 @@ def _raw(
     frame["reason"] = frame["reason"].fillna("")
     frame = _mark_texts(frame, loss).drop(columns=list(_IDENTITIES))
     frame, extra = _with_spec_columns(frame.dropna(axis="columns", how="all"))
-    loss_column = "bits_per_byte" if loss == "bits_per_byte" else "loss_nats"
+    loss_column = {"bits_per_byte": "bits_per_byte", "excess": EXCESS}.get(loss, "loss_nats")
     error_column = {"bits_per_byte": "bits_per_byte_standard_error"}.get(
         loss_column, "loss_standard_error"
     )

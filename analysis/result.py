@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from analysis import predict, summary
 from analysis.errors import AnalysisError
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.shown import Shown
 from analysis.values import (
     Axis,
@@ -105,8 +105,8 @@ class FitResult(Shown):
     def label(self) -> str:
         """Law and convention: `Chinchilla (N = params_non_embedding)`."""
         shown = (f"{role.upper()} = {self.axes[role].column}" for role in ("n", "c")
-                 if role in LAWS[self.law].axes)  # fmt: skip
-        return f"{LAWS[self.law].title} ({', '.join(shown)})"
+                 if role in FITTED[self.law].axes)  # fmt: skip
+        return f"{FITTED[self.law].title} ({', '.join(shown)})"
 
     @property
     def residuals(self) -> Floats:

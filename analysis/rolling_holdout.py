@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fit import Objective, fit_law
-from analysis.laws import LAWS
+from analysis.laws import LAWS, law_for
 from analysis.shown import Shown, as_html, flag_lines
 from analysis.style import flops, number
 from analysis.table import Table
@@ -140,7 +140,7 @@ def holdout(
         above.tobytes(): (split, below, above)
         for split, below, above in (_cut(flops, quantile, gap) for quantile in cuts)
     }
-    need = max(len(LAWS[law].parameters) for law in laws) + 1
+    need = max(len(law_for(law, table.columns["loss"]).parameters) for law in laws) + 1
     skipped: list[str] = []
     splits: list[Split] = []
     rows: list[dict[str, object]] = []

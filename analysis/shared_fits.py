@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.fit import fit_law
 from analysis.joint import fit_jointly
 from analysis.joint_result import JointResult
-from analysis.laws import LAWS
+from analysis.laws import FITTED
 from analysis.result import FitResult
 from analysis.table import Table
 
@@ -43,7 +43,7 @@ class SharedFits:
 
 def _content(table: Table, law: str) -> object:
     """What a fit of `law` to `table` is made of, as a key."""
-    roles = [*(LAWS[law].axes if law in LAWS else ()), "loss"]
+    roles = [*(FITTED[law].axes if law in FITTED else ()), "loss"]
     read = tuple((role, table.columns.get(role), table.labels.get(role)) for role in roles)
     return (read, table.by, _rows(table.frame), _rows(table.excluded))
 

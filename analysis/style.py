@@ -93,6 +93,7 @@ def loss_label(loss_kind: str) -> str:
         "clm": "next-token cross-entropy, nats per target",
         "mlm": "masked-token cross-entropy, nats per target",
         "bits_per_byte": "bits per byte of held-out text",
+        "excess": "excess over the Bayes optimum (E = 0), nats per target",
     }
     label = known.get(kind, f"{kind} (unit as given in the table)")
     if rate:
@@ -105,7 +106,9 @@ def loss_unit(loss_kind: str) -> str:
     """The short unit that stands behind a number."""
     if loss_kind.startswith("bits_per_byte"):
         return "bits per byte"
-    return "nats per target" if loss_kind.startswith(("clm", "mlm")) else "as in the table"
+    return (
+        "nats per target" if loss_kind.startswith(("clm", "mlm", "excess")) else "as in the table"
+    )
 
 
 _SUPERSCRIPTS = str.maketrans("0123456789-.", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻˙")

@@ -195,8 +195,8 @@ def load_table(
             .csv or .csv.gz file; or a frame that is treated like one.
         columns: for a CSV, role (`n`, `d`, `c`, `loss`, `group`, `seed`, ...) -> column name;
             the others are recognised by name. `group` may join columns: "dataset,warmup".
-        loss: `main` (the token term of the objective), `bits_per_byte`, or the name of a term
-            (records) or column (CSV).
+        loss: `main` (the token term of the objective), `bits_per_byte`, `excess` (over the Bayes
+            optimum, where records know it), or the name of a term (records) or column (CSV).
         where: for a CSV, column -> value; other rows are left out and counted in the notes.
     Raises:
         AnalysisError: a column is missing or ambiguous, a cell is no number, or the loss of a

@@ -59,7 +59,8 @@ _OPTIONS = (
     click.option("--d", metavar="COL", help="Column of D, the training tokens."),
     click.option("--c", metavar="COL", help="Column of C, the FLOPs, such as train_flops_6nd."),
     click.option("--loss", metavar="COL",
-                 help="Column or term of the loss, or bits_per_byte.  [default: the token loss]"),
+                 help="Column or term of the loss, bits_per_byte, or excess over a known optimum.  "
+                 "[default: the token loss]"),
     click.option("--where", multiple=True, metavar="COL=VALUE",
                  help="Only these rows of a CSV; may be given several times."),
 )  # fmt: skip

@@ -72,7 +72,7 @@ def _report(theta_MP: Floats, scales: Scales) -> Named:
 
 LAW = Law(
     name="kaplan",
-    title="Kaplan, coupled, with E",
+    title="Kaplan, coupled",
     formula="L = E + ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D",
     source="Kaplan et al. 2020, arXiv:2001.08361, equation 1.5, with E added",
     axes=("n", "d"),

@@ -6,7 +6,7 @@ from analysis.agreement import ENVELOPE
 from analysis.arm import Arm
 from analysis.frontier_result import FrontierResult
 from analysis.isoflop_result import BudgetFit, IsoflopResult, RefusedBudget
-from analysis.laws import LAWS
+from analysis.laws import FITTED, LAWS
 from analysis.polish import MAX_ITERATIONS, TOLERANCE
 from analysis.report.checklist import Facts, FitFacts, checklist
 from analysis.report.views import Card, Cell, Head, TableView, cell, estimate_cell, table_view
@@ -80,7 +80,7 @@ def _estimates(fit: FitResult) -> TableView:
 
 
 def surface_facts(fit: FitResult) -> FitFacts:
-    law = LAWS[fit.law]
+    law = FITTED[fit.law]
     delta = f", δ = {fit.delta:g}" if fit.delta else ""
     limits = ", ".join(f"{p.name} {p.low:g} to {p.high:g}" for p in law.parameters)
     touched = ", ".join(fit.bounds_touched) or "none touched"
