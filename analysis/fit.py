@@ -87,8 +87,8 @@ def fit_law(
     '3.2e+09 params, 17 tokens per parameter'
     """
     _check(law, objective, delta, intervals, n_boot)
-    used = loss or getattr(table, "columns", {}).get("loss")
-    chosen = law_for(law, used)
+    roles = {} if isinstance(table, pd.DataFrame) else table.columns
+    chosen = law_for(law, loss or roles.get("loss"))
     columns = {"n": n, "d": d, "c": c, "u": u, "loss": loss}
     runs = read_runs(table, chosen, columns=columns, cluster=cluster, weights=weights)
     found = search(runs, objective, delta)
