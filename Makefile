@@ -22,8 +22,12 @@ sweep: $(VENV)/.installed ## train a sweep and report on it: make sweep SWEEP=be
 	$(BIN)/scaling run $(SWEEP) --root $(ROOT)
 	$(BIN)/scaling report $(ROOT)/$(notdir $(basename $(SWEEP)))
 
-plots: $(VENV)/.installed ## draw the figures of a sweep again: make plots SWEEP=quickstart
+plots: $(VENV)/.installed ## draw the figures of all questions; of a sweep: make plots SWEEP=quickstart
+ifeq ($(origin SWEEP),file)
+	$(BIN)/scaling answer all --out figures
+else
 	$(BIN)/scaling plot $(ROOT)/$(notdir $(basename $(SWEEP)))
+endif
 
 check: $(VENV)/.installed-dev ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -43,7 +43,7 @@ def read_sweep(folder: Path, *, loss: str) -> RawTable:
         raise DamagedFile(f"{listing} lists no cells; run the sweep again, which writes it anew")
     sweep = content.get("sweep", folder.name)
     rows, points = [], []
-    for cell in content["cells"]:
+    for cell in runs_of(content["cells"]):
         row, curve = _read_cell(cell, folder.parent / "cells", loss)
         rows.append({"sweep": sweep, **row})
         points.extend(curve)
@@ -63,6 +63,11 @@ def read_records(records: Sequence[Any], *, loss: str) -> RawTable:
     if not rows:
         raise AnalysisError("no records; a table needs at least one run")
     return _raw(rows, points, loss=loss, source="records", n_read=len(rows))
+
+
+def runs_of(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cells of a listing that are training runs; the others measure one of them."""
+    return [cell for cell in cells if "measurement" not in (cell.get("spec") or {})]
 
 
 def _read_cell(

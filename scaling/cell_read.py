@@ -1,32 +1,45 @@
-"""Reads the files of a cell, and says of a damaged one what is wrong: never a number from it."""
+"""Reads the files of a cell, and says of a damaged one what is wrong: never a number from it.
+
+A cell is a training run or an evaluation of one; the spec tells which.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from scaling.errors import DamagedFile
+from scaling.evaluation_cell import EvaluationRecord, EvaluationSpec, is_evaluation
 from scaling.record import RunRecord, Status, status_of
+from scaling.sealed import build, unseal
 from scaling.spec import RunSpec
+
+CellSpec = RunSpec | EvaluationSpec
+CellRecord = RunRecord | EvaluationRecord
 
 # `damaged` is a record that cannot be trusted: nobody trains the cell before it is seen to.
 Ended = Status | Literal["damaged"]
 
 
-def read_spec(path: Path, run_id: str) -> RunSpec:
-    """The spec of the run; its id is the checksum of it.
+def read_spec(path: Path, run_id: str) -> CellSpec:
+    """The spec of the cell; its id is the checksum of it.
 
     Raises:
-        DamagedFile: it is not the spec of this run. FileNotFoundError: there is none.
+        DamagedFile: it is not the spec of this cell. FileNotFoundError: there is none.
     """
+    spec: CellSpec
     try:
-        spec = RunSpec.from_dict(json.loads(path.read_bytes()))
+        content = json.loads(path.read_bytes())
+        kind = EvaluationSpec if is_evaluation(content) else RunSpec
+        spec = kind.from_dict(content)
+        found = spec.run_id
     except (AttributeError, TypeError, ValueError) as error:
         raise DamagedFile(path, f"is no spec ({' '.join(str(error).split())})") from None
-    if spec.run_id != run_id:
-        raise DamagedFile(path, f"is the spec of another run, {spec.run_id}")
+    if found != run_id:
+        raise DamagedFile(path, f"is the spec of another run, {found}")
     return spec
 
 
@@ -38,21 +51,24 @@ def is_spec(path: Path, run_id: str) -> bool:
     return True
 
 
-def read_record(path: Path, run_id: str) -> RunRecord:
-    """The record of the run, held against its checksum.
+def read_record(path: Path, run_id: str) -> CellRecord:
+    """The record of the cell, held against its checksum.
 
     Raises:
-        DamagedFile: it is not as it was written, or it is another run's.
+        DamagedFile: it is not as it was written, or it is another cell's.
         FileNotFoundError: there is none. SchemaError: this suite does not know its schema.
     """
-    record = RunRecord.read(path)
+    content = unseal(path.read_bytes(), path)
+    kind = EvaluationRecord if is_evaluation(content.get("spec")) else RunRecord
+    make: Callable[[dict[str, Any]], CellRecord] = kind.from_dict
+    record = build(make, content, path)
     if not record.run_id == record.spec.run_id == run_id:
         raise DamagedFile(path, f"is the record of another run, {record.spec.run_id}")
     return record
 
 
 def recorded_state(path: str | Path, run_id: str) -> Ended | None:
-    """How the run ended by the record at `path`; None where there is none."""
+    """How the cell ended by the record at `path`; None where there is none."""
     try:
         # Without a file object, which costs more than the read.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

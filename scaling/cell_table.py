@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.errors import DamagedFile, StoreError
+from scaling.evaluation_cell import EvaluationSpec, is_evaluation
 from scaling.files import written_atomically
 from scaling.spec import RunSpec
 from scaling.store import Store
@@ -26,7 +27,7 @@ _WINDOW = ("seq_len", "eval_tokens")
 
 
 def cell_table(store: Store, sweep: str | None = None) -> pd.DataFrame:
-    """One row per cell of the store, or of one sweep; what is missing is empty.
+    """One row per training run of the store, or of one sweep; what is missing is empty.
 
     Raises:
         StoreError: there is no such sweep, or no cell at all.
@@ -38,6 +39,8 @@ def cell_table(store: Store, sweep: str | None = None) -> pd.DataFrame:
     excluded = []
     for name in names:
         for cell in store.sweep_cells(name):
+            if is_evaluation(cell["spec"]):
+                continue
             if cell["excluded"] is not None:
                 excluded.append(_excluded_row(cell, name))
                 continue
@@ -45,7 +48,8 @@ def cell_table(store: Store, sweep: str | None = None) -> pd.DataFrame:
             row["sweeps"].append(name)
     if sweep is None:
         for run_id in store.run_ids():
-            cells.setdefault(run_id, {"sweeps": []})
+            if run_id not in cells and not _is_evaluation(store, run_id):
+                cells[run_id] = {"sweeps": []}
     if not cells and not excluded:
         raise StoreError(f"{store.root} holds no cell; `scaling run quickstart` makes some")
     states = store.states(cells)
@@ -84,8 +88,8 @@ def _row(store: Store, run_id: str, state: str, known: dict[str, Any]) -> dict[s
     row = {"run_id": run_id, "sweeps": ";".join(known["sweeps"]), "state": state, "reason": None}
     row |= {name: value for name, value in known.items() if name != "sweeps"}
     try:
-        record = store.record(run_id)
-        spec = record.spec if record is not None else store.spec(run_id)
+        record = store.run_record(run_id)
+        spec = record.spec if record is not None else store.run_spec(run_id)
     except (DamagedFile, FileNotFoundError) as error:
         return row | {"reason": str(error)}
     row |= {name: getattr(spec, name) for name in _SPEC}
@@ -119,6 +123,13 @@ def _record_columns(record: RunRecord) -> dict[str, Any]:
                  "device", "git_commit", "finished_at"):  # fmt: skip
         columns[name] = getattr(made, name)
     return columns
+
+
+def _is_evaluation(store: Store, run_id: str) -> bool:
+    try:
+        return isinstance(store.spec(run_id), EvaluationSpec)
+    except (DamagedFile, FileNotFoundError):
+        return False  # shown as a run, with the reason
 
 
 def _excluded_row(cell: dict[str, Any], sweep: str) -> dict[str, Any]:

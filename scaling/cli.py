@@ -12,6 +12,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("scaling.commands.plan:plan", "Show what a sweep will train, and what it costs."),
     "run": ("scaling.commands.run:run", "Train what is missing of a sweep; resumes by itself."),
+    "evaluate": ("scaling.commands.evaluate:evaluate", "Measure runs that are trained."),
     "status": ("scaling.commands.status:status", "Show the state of every cell."),
     "logs": ("scaling.commands.logs:logs", "Show what a cell wrote, and who worked on it."),
     "cancel": ("scaling.commands.cancel:cancel", "Stop cells at their checkpoint, everywhere."),
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plot": ("analysis.commands:plot", "Draw a table of runs and its fits."),
     "report": ("analysis.commands:report", "Write a study as one HTML file."),
     "predict": ("analysis.commands:predict", "Ask a fitted law about another size or budget."),
+    "answer": ("analysis.commands:answer", "Answer one of the five questions."),
     "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
 }
 

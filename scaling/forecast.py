@@ -136,7 +136,7 @@ def outcome_line(found: list[Outcome]) -> str:
 
 def _record(store: Store, run_id: str) -> RunRecord | None:
     try:
-        return store.record(run_id)
+        return store.run_record(run_id)
     except (DamagedFile, StoreError):
         return None
 

@@ -17,6 +17,7 @@ from scaling.store import SETTLED, State, Store
 if TYPE_CHECKING:
     from scaling.spec import RunSpec
     from scaling.sweep import Cell
+    from scaling.sweep_evaluations import EvaluationCell
 
 # What became of an attempt: the status that was published, or why none was.
 Outcome = Status | Literal["interrupted", "busy"]
@@ -28,6 +29,7 @@ class Job:
 
     Attributes:
         shorter: runs of the same trunk, the longest first, whose fork may be taken over.
+        of: the run that this job measures; None for a job that trains.
         own_tokens: those left to train when the nearest of them has left its fork.
         own_seconds: what they take on one worker, where that was measured.
         memory_bytes: estimated footprint of its training on each device.
@@ -41,6 +43,7 @@ class Job:
 
     run_id: str
     shorter: tuple[str, ...] = ()
+    of: str | None = None
     train_tokens: int = 0
     own_tokens: int = 0
     train_flops_per_token: float = 0.0
@@ -58,6 +61,11 @@ class Job:
     @property
     def split(self) -> Split:
         return Split(devices=self.devices, strategy=self.strategy, micro_batch=self.micro_batch)
+
+    @property
+    def waits_for(self) -> str | None:
+        """The cell that comes before this one; None where there is none."""
+        return self.of or next(iter(self.shorter), None)
 
     @property
     def own_flops(self) -> float:
@@ -105,12 +113,33 @@ def make_jobs(cells: Iterable[Cell], *, clock: Clock | None = None, **options: A
     return jobs
 
 
+def make_evaluation_jobs(evaluations: Iterable[EvaluationCell], **options: Any) -> list[Job]:
+    """The jobs that measure finished runs.
+
+    Args:
+        options: fields of `Job` that all of them share.
+    """
+    from scaling.resolve import memory_bytes
+
+    return [
+        Job(
+            run_id=cell.run_id,
+            of=cell.spec.of,
+            memory_bytes=memory_bytes(cell.run),
+            labels=cell.labels,
+            **options,
+        )
+        for cell in evaluations
+    ]
+
+
 class Queue:
     """The jobs that have not ended, by what the store says of them.
 
     Attributes:
         states: the last known state of every job.
         here: run ids that this launcher works on.
+        blocked: run ids of evaluations whose run ended without a result.
     """
 
     def __init__(self, jobs: Iterable[Job], store: Store) -> None:
@@ -118,7 +147,10 @@ class Queue:
         # By run id, the longest chain first.
         self._left = {job.run_id: job for job in _longest_first(list(jobs))}
         self.states: dict[str, State] = {}
+        # Of runs that another launch has trained or trains, and this one evaluates.
+        self._others: dict[str, State] = {}
         self.here: set[str] = set()
+        self.blocked: set[str] = set()
         self.refresh()
 
     def refresh(self, run_id: str | None = None) -> None:
@@ -127,17 +159,32 @@ class Queue:
         self.states |= found
         for ended in (i for i, state in found.items() if state in SETTLED):
             self._left.pop(ended, None)
+        measured = {job.of for job in self._left.values() if job.of is not None}
+        self._others |= self._store.states(
+            of for of in sorted(measured - self.states.keys()) if self._others.get(of) != "done"
+        )
+        for job in list(self._left.values()):
+            if job.of is not None and self._state(job.of) in SETTLED - {"done"}:
+                self.blocked.add(job.run_id)
+                del self._left[job.run_id]
+
+    def _state(self, run_id: str) -> State:
+        return self.states.get(run_id) or self._others[run_id]
 
     def ended(self, run_id: str) -> bool:
         """Whether this launch has nothing more to expect of the job: it ended or is cancelled."""
-        return self.states.get(run_id) in SETTLED
+        return self.states.get(run_id) in SETTLED or run_id in self.blocked
 
     def waiting(self) -> Iterator[Job]:
         """The jobs that may start, as far as is known: pending, their trunk as far as it gets."""
         for run_id, job in self._left.items():
             if run_id in self.here or self.states[run_id] != "pending":
                 continue
-            if not job.shorter or self.ended(job.shorter[0]):
+            if job.of is not None:
+                is_ready = self._state(job.of) == "done"
+            else:
+                is_ready = not job.shorter or self.ended(job.shorter[0])
+            if is_ready:
                 yield job
 
     def is_free(self, job: Job) -> bool:
@@ -162,8 +209,9 @@ class Queue:
         """Number of jobs per state; those that this launcher works on count as running."""
         found: dict[str, int] = {}
         for run_id, state in self.states.items():
-            state = "running" if run_id in self.here and state not in SETTLED else state
-            found[state] = found.get(state, 0) + 1
+            shown: str = "running" if run_id in self.here and state not in SETTLED else state
+            shown = "blocked" if run_id in self.blocked else shown
+            found[shown] = found.get(shown, 0) + 1
         return found
 
 

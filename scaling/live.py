@@ -79,6 +79,7 @@ class Live:
     pid: int
     started: str
     written: str
+    unit: str = "tokens"
 
 
 def read_live(folder: Path) -> Live | None:
@@ -99,6 +100,7 @@ def read_live(folder: Path) -> Live | None:
             pid=int(content["pid"]),
             started=str(content["started"]),
             written=str(content["written"]),
+            unit=str(content.get("unit", "tokens")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-import platform
-import subprocess
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from scaling import accounting, machine, peak_memory
+from scaling import accounting, peak_memory
 from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
@@ -23,6 +17,7 @@ from scaling.evaluate.optimum import check_leak, optimum
 from scaling.evaluate.validation import validation_losses
 from scaling.lit import Diverged, LitRun
 from scaling.objectives import OBJECTIVES
+from scaling.provenance import device_name, git_commit, now, versions
 from scaling.record import CurvePoint, Provenance, RunRecord, Status, TermLoss
 from scaling.spec import RunSpec
 from scaling.split import ONE_DEVICE, Split
@@ -221,50 +216,12 @@ def _provenance(
         spent_flops=own_tokens * accounting.train_flops_per_token(spec),
         forked_from=session.forked_from,
         attempts=attempts,
-        device=_device_name(device),
+        device=device_name(device),
         devices=split.devices,
         strategy=split.strategy if split.devices > 1 else None,
         micro_batch=split.micro_batch,
-        versions=_versions(),
-        git_commit=_git_commit(),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        git_commit=git_commit(),
+        finished_at=now(),
         **asdict(peak_memory.read()),
     )
-
-
-def _device_name(device: torch.device | None) -> str:
-    if device is None:
-        return "unknown: the run ended before it had one"
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads, {machine.processor()}"
-
-
-@lru_cache
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("scaling-suite", "torch", "pytorch-lightning", "numpy", "tokenizers"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-@lru_cache
-def _git_commit() -> str | None:
-    package = Path(__file__).resolve().parent
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "--show-toplevel", "HEAD"],
-            cwd=package,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    top, _, commit = result.stdout.strip().partition("\n")
-    # Installed into another project, the package lies in that project's repository.
-    return commit if commit and Path(top) == package.parent else None

@@ -10,6 +10,7 @@ from typing import Any
 from scaling import price
 from scaling.errors import SweepError
 from scaling.spec import RunSpec
+from scaling.sweep_evaluations import PARAMETER as EVALUATIONS
 from scaling.words import did_you_mean
 
 HORIZONS = ("train_flops", "train_tokens", "tokens_per_param")
@@ -27,7 +28,7 @@ _NUMBERS = {name: kind for name, kind in _FIELDS.items() if kind in ("int", "flo
     "tokens_per_param": "float",
     "cooldown_share": "float",
 }
-PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "arm", "size", "limits", price.PARAMETER})
+PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "arm", "size", "limits", price.PARAMETER, EVALUATIONS})
 
 _NUMERIC_TEXT = re.compile(r"\s*([+-]?[0-9_]*\.?[0-9_]*)[eE]([+-]?)([0-9]+)\s*")
 

@@ -45,6 +45,17 @@ class PlannedCell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedEvaluation:
+    """A measurement of a run; what it takes is not known beforehand."""
+
+    run_id: str
+    labels: dict[str, Any]
+    state: State
+    depends_on: str
+    measurement: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The cells of a sweep with their costs.
 
@@ -63,6 +74,11 @@ class Plan:
     left_seconds: float | None
     device_memory_bytes: int
     price: Price | None = None
+    evaluations: tuple[PlannedEvaluation, ...] = ()
+
+    @property
+    def evaluations_left(self) -> list[PlannedEvaluation]:
+        return [cell for cell in self.evaluations if cell.state not in ENDED]
 
     @property
     def left(self) -> list[PlannedCell]:
@@ -82,6 +98,7 @@ class Plan:
             "sweep": self.sweep,
             "workers": self.workers,
             "cells": [asdict(cell) for cell in self.cells],
+            "evaluations": [asdict(cell) for cell in self.evaluations],
             "excluded": [point.to_dict() for point in self.excluded],
             "notes": list(self.notes),
             "device_memory_bytes": self.device_memory_bytes,
@@ -120,7 +137,7 @@ def make_plan(
         device_memory_bytes: see `scaling.capacity`.
         price: instead of the one that the sweep gives.
     """
-    states = store.states(cell.run_id for cell in sweep.cells)
+    states = store.states(cell.run_id for cell in sweep.all_cells)
     jobs = {job.run_id: job for job in make_jobs(sweep.cells, clock=clock)}
     cells = []
     for cell in sweep.cells:
@@ -152,6 +169,16 @@ def make_plan(
         left_seconds=_left_seconds(cells, jobs, workers),
         device_memory_bytes=device_memory_bytes,
         price=price or sweep.price,
+        evaluations=tuple(
+            PlannedEvaluation(
+                run_id=cell.run_id,
+                labels=cell.labels,
+                state=states[cell.run_id],
+                depends_on=cell.spec.of,
+                measurement=cell.spec.measurement,
+            )
+            for cell in sweep.evaluations
+        ),
     )
 
 

@@ -45,7 +45,8 @@ class Clock:
             return None
         left -= sum(_flops_done(cell) for cell in running if not queue.ended(cell.job.run_id))
         done = self._flops_at_start - left
-        if done <= 0:
+        # What evaluations take is not known beforehand.
+        if done <= 0 or left <= 0:
             return None
         return left / done * (time.monotonic() - self._started)
 
@@ -127,6 +128,7 @@ class LiveDisplay:
                 self._bars.update(
                     self._cells[run_id],
                     completed=cell.progress["tokens"],
+                    total=cell.progress["train_tokens"],
                     facts=speed_line(cell),
                 )
 
@@ -134,8 +136,8 @@ class LiveDisplay:
 def counts_line(counts: dict[str, int], seconds_left: float | None) -> str:
     shown = [f"{counts.get('done', 0)}/{sum(counts.values())} done"]
     order = (
-        "running", "pending", "failed", "diverged", "out_of_memory", "timeout", "damaged",
-        "cancelled",
+        "running", "pending", "blocked", "failed", "diverged", "out_of_memory", "timeout",
+        "damaged", "cancelled",
     )  # fmt: skip
     shown += [f"{counts[state]} {state}" for state in order if counts.get(state)]
     if seconds_left is not None and any(counts.get(state) for state in ("running", "pending")):
@@ -154,7 +156,8 @@ def _name(cell: CellAtWork) -> str:
 
 def speed_line(cell: CellAtWork) -> str:
     progress = cell.progress
-    shown = [f"{short(progress['tokens'])}/{short(cell.job.train_tokens)} tokens"]
+    total, unit = progress["train_tokens"], progress.get("unit", "tokens")
+    shown = [f"{short(progress['tokens'])}/{short(total)} {unit}"]
     if progress["tokens_per_second"]:  # the first report of a run has none yet
         shown.append(f"{short(progress['tokens_per_second'])} tok/s")
     shown += [f"{term} {nats:.3f}" for term, nats in progress["losses"].items()]

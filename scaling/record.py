@@ -11,16 +11,7 @@ from typing import Any, Literal, get_args
 
 from scaling.cell_files import RECORD
 from scaling.errors import DamagedFile
-from scaling.sealed import (
-    CHECKSUM,
-    Migration,
-    SchemaError,
-    checked,
-    is_sealed,
-    migrate,
-    seal,
-    unseal,
-)
+from scaling.sealed import CHECKSUM, Migration, build, checked, is_sealed, migrate, seal, unseal
 from scaling.spec import RunSpec
 
 SCHEMA_VERSION = 2
@@ -198,14 +189,7 @@ class RunRecord:
             DamagedFile: it is not as it was written.
             SchemaError: it is of a schema version that this suite does not know.
         """
-        content = unseal(path.read_bytes(), path)
-        try:
-            return cls.from_dict(content)
-        except SchemaError:
-            raise
-        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-            # Only a record without a checksum comes here.
-            raise DamagedFile(path, f"is no record ({type(error).__name__}: {error})") from None
+        return build(cls.from_dict, unseal(path.read_bytes(), path), path)
 
 
 def status_of(data: bytes, run_id: str, path: Path | str) -> Status:

@@ -24,6 +24,7 @@ from scaling.parameters import HORIZONS, SHAPE, check_names, checked_limits, typ
 from scaling.recipe import Recipe, recipe
 from scaling.sizes import SIZES
 from scaling.spec import RunSpec
+from scaling.sweep_evaluations import PARAMETER as EVALUATIONS
 from scaling.text import Text
 from scaling.words import did_you_mean
 
@@ -55,7 +56,8 @@ def resolve(parameters: Mapping[str, Any], load: TextLoader) -> Resolved:
     values = typed(parameters)
     values |= _arm(values)
     limits = checked_limits(values.pop("limits", {}))
-    values.pop(price.PARAMETER, None)  # what a run costs changes nothing of what it is
+    for name in (price.PARAMETER, EVALUATIONS):  # they change nothing of what a run is
+        values.pop(name, None)
     values |= _choose(values)
     share = _cooldown_share(values)
     horizon = {name: values.pop(name) for name in HORIZONS if name in values}

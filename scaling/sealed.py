@@ -11,9 +11,11 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scaling.errors import DamagedFile
+
+Built = TypeVar("Built")
 
 CHECKSUM = "checksum"
 
@@ -72,6 +74,21 @@ def checked(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     elif checksum != _digest(_text(unsealed).encode()):
         raise DamagedFile(path, "has a checksum that is not that of its content")
     return unsealed
+
+
+def build(make: Callable[[dict[str, Any]], Built], content: dict[str, Any], path: Path) -> Built:
+    """What `make` makes of the content of a sealed file.
+
+    Raises:
+        DamagedFile: a field is missing or wrong, which a checksum of its own would have shown.
+        SchemaError: it is of a schema version that this suite does not know.
+    """
+    try:
+        return make(content)
+    except SchemaError:
+        raise
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedFile(path, f"is no record ({type(error).__name__}: {error})") from None
 
 
 def migrate(

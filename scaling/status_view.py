@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.logs import harmless
-from scaling.store import SETTLED
 from scaling.words import describe, duration, in_words, short
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _RUNNING_SHOWN = 24
 _UNMET_SHOWN = 8
 
 _STYLES = {"done": "green", "running": "cyan", "pending": "dim", "excluded": "dim",
-           "cancelled": "yellow"}  # fmt: skip
+           "cancelled": "yellow", "blocked": "yellow"}  # fmt: skip
 
 
 def print_table(status: SweepStatus, console: Console) -> None:
@@ -102,7 +101,7 @@ def _watch_lines(
 
 def screen(status: SweepStatus, *, height: int = 40) -> Group:
     """The sweep on one screen: a bar, what runs, what went wrong; never more than it holds."""
-    n_ended = sum(cell.state in SETTLED for cell in status.trained)
+    n_ended = sum(cell.is_over for cell in status.trained)
     bar = ProgressBar(total=max(1, len(status.trained)), completed=n_ended, width=40)
     parts: list[Text | ProgressBar | Table] = [Text(headline(status), style="bold"), bar]
     n_running = min(_RUNNING_SHOWN, max(1, height - _UNMET_SHOWN - 6))
@@ -150,7 +149,8 @@ def _short_name(cell: CellStatus) -> str:
 def _tokens(cell: CellStatus) -> str:
     if cell.tokens is None or cell.train_tokens is None:
         return ""
-    return f"{short(cell.tokens)}/{short(cell.train_tokens)}"
+    counted = f"{short(cell.tokens)}/{short(cell.train_tokens)}"
+    return counted if cell.unit == "tokens" else f"{counted} {cell.unit}"
 
 
 def _losses(cell: CellStatus) -> str:

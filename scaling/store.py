@@ -1,6 +1,7 @@
-"""The store of cells: a folder that is the truth about what has been trained.
+"""The store of cells: a folder that is the truth about what has been trained and measured.
 
-`<root>/cells/<run_id>/` holds all of one run, `<root>/<sweep>/` which cells a sweep consists of.
+`<root>/cells/<run_id>/` holds all of one training run, or of one evaluation of a trained one;
+`<root>/<sweep>/` says which cells a sweep consists of.
 A cell belongs to no sweep: two sweeps that need a run share it. The folder may lie on a shared
 file system; there is no server, and engines only start workers that claim cells here.
 """
@@ -19,9 +20,18 @@ from typing import Any, Literal
 from scaling import cancel, claims
 from scaling.aside import end_attempt, set_aside
 from scaling.cell_files import CANCEL, CLAIM, RECORD, SPEC
-from scaling.cell_read import Ended, is_spec, read_record, read_spec, recorded_state
+from scaling.cell_read import (
+    CellRecord,
+    CellSpec,
+    Ended,
+    is_spec,
+    read_record,
+    read_spec,
+    recorded_state,
+)
 from scaling.claims import Claim
 from scaling.errors import DamagedFile, StoreError
+from scaling.evaluation_cell import EvaluationRecord, EvaluationSpec
 from scaling.files import write_atomic, write_exclusive
 from scaling.listing import read_listing, write_listing
 from scaling.record import STATUSES, RunRecord
@@ -48,7 +58,7 @@ class Store:
     def folder(self, run_id: str) -> Path:
         return self.cells / _check_run_id(run_id)
 
-    def add(self, spec: RunSpec) -> None:
+    def add(self, spec: CellSpec) -> None:
         """Makes the cell of `spec`, where it is missing, and its spec.json, where it is damaged."""
         path = self.folder(spec.run_id) / SPEC
         try:
@@ -60,20 +70,35 @@ class Store:
             set_aside(self.root, path, lambda moved: not is_spec(moved, spec.run_id))
         write_exclusive(path, json.dumps(spec.to_dict(), indent=1) + "\n")
 
-    def spec(self, run_id: str) -> RunSpec:
-        """What the run is; raises as `scaling.cell_read.read_spec`."""
+    def spec(self, run_id: str) -> CellSpec:
+        """What the cell is; raises as `scaling.cell_read.read_spec`."""
         return read_spec(self.folder(run_id) / SPEC, run_id)
 
-    def record(self, run_id: str) -> RunRecord | None:
-        """What the run found; None while it has not ended.
+    def run_spec(self, run_id: str) -> RunSpec:
+        """What the training run is; raises StoreError where it is an evaluation."""
+        spec = self.spec(run_id)
+        if isinstance(spec, EvaluationSpec):
+            raise StoreError(
+                f"{run_id} is an evaluation ({spec.measurement}) of run {spec.of}, and this needs "
+                f"a training run: name {spec.of}"
+            )
+        return spec
+
+    def record(self, run_id: str) -> CellRecord | None:
+        """What the cell found; None while it has not ended.
 
         Raises:
-            DamagedFile: it is not as it was written, or it is another run's.
+            DamagedFile: it is not as it was written, or it is another cell's.
         """
         try:
             return read_record(self.folder(run_id) / RECORD, run_id)
         except FileNotFoundError:
             return None
+
+    def run_record(self, run_id: str) -> RunRecord | None:
+        """What the training run found; None while it has not ended, or for an evaluation."""
+        record = self.record(run_id)
+        return None if isinstance(record, EvaluationRecord) else record
 
     def reason(self, run_id: str) -> str | None:
         """Why the run has no result: its record or the mark of who cancelled it; else None."""
@@ -136,7 +161,7 @@ class Store:
             return None
         return claim
 
-    def publish(self, claim: Claim, record: RunRecord) -> bool:
+    def publish(self, claim: Claim, record: CellRecord) -> bool:
         """Makes `record` the result of the claimed cell, and ends the claim.
 
         Returns:

@@ -22,6 +22,7 @@ from scaling.resolve import Resolved, TextLoader, resolve
 from scaling.sizes import SIZES
 from scaling.spec import RunSpec
 from scaling.store import check_sweep_name
+from scaling.sweep_evaluations import EvaluationCell, evaluation_cells, split_evaluations
 from scaling.sweep_file import read_config
 from scaling.words import describe
 
@@ -77,6 +78,7 @@ class Sweep:
 
     Attributes:
         cells: those to train, chain by chain.
+        evaluations: what is measured on them once they are trained.
         notes: what the reader should know, such as points of the grid that are one run.
         source: YAML of the sweep as it is run, overrides included.
         price: of an hour of a device, where the file gives one.
@@ -89,9 +91,15 @@ class Sweep:
     source: str
     project: str | None = None
     price: Price | None = None
+    evaluations: tuple[EvaluationCell, ...] = ()
+
+    @property
+    def all_cells(self) -> tuple[Cell | EvaluationCell, ...]:
+        """Those to train and those to measure."""
+        return (*self.cells, *self.evaluations)
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        return [cell.to_dict() for cell in self.cells] + [
+        return [cell.to_dict() for cell in self.all_cells] + [
             point.to_dict() for point in self.excluded
         ]
 
@@ -120,8 +128,9 @@ def expand(
         source = yaml.safe_dump(config, sort_keys=False)
     name = check_sweep_name(name or config.get("name") or sweep_file.stem)
     price = price_of(config["parameters"])
+    parameters, wanted = split_evaluations(config["parameters"])
     grid = _Grid()
-    grid.fill(config["parameters"], _once_per_text(load))
+    grid.fill(parameters, _once_per_text(load))
     if not grid.cells and not grid.excluded:
         raise SweepError(
             f"sweep {name!r} has no cells: a parameter has no values; give each at least one"
@@ -132,9 +141,11 @@ def expand(
             f"sweep {name!r} has no cells: all {len(grid.excluded)} are excluded, the first "
             f"({describe(first.labels)}) as {first.reason}; widen its limits or its horizons"
         )
+    cells = tuple(_chained(grid.cells.values()))
     return Sweep(
         name=name,
-        cells=tuple(_chained(grid.cells.values())),
+        cells=cells,
+        evaluations=tuple(evaluation_cells(wanted, cells)),
         excluded=tuple(grid.excluded),
         notes=tuple(grid.notes),
         source=source,

@@ -10,12 +10,15 @@ from typing import Any
 from scaling import claims
 from scaling.cell_files import CLAIM
 from scaling.errors import DamagedFile
+from scaling.evaluation_cell import is_evaluation
 from scaling.history import attempts
 from scaling.live import read_live
 from scaling.logs import LOG, TRACEBACK, harmless, last_line
 from scaling.store import ENDED, SETTLED, State, Store
 
 _UNMET = SETTLED - {"done"}
+# An evaluation whose run ended without a result waits for nothing that is under way.
+_BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +26,12 @@ class CellStatus:
     """One cell of a sweep; paths are text, for JSON.
 
     Attributes:
-        state: of the store, or `excluded`.
+        state: of the store, `excluded`, or `blocked`: its run ended without a result.
+        measurement: of an evaluation; null for a training run.
         reason: why it is excluded, cancelled or ended without a result.
         attempts: how often it was started.
         machine, pid: of the last attempt.
+        tokens, train_tokens: of an evaluation, the parts that are done and all, as `unit` says.
         tokens: trained so far, as last reported: the checkpoint of a killed run may be behind.
         tokens_per_second, losses: of a running cell; null and empty for the others.
         own_flops, train_flops: from the forecast of the sweep; null where there is none.
@@ -50,6 +55,13 @@ class CellStatus:
     last_log_line: str | None = None
     log: str | None = None
     traceback: str | None = None
+    measurement: str | None = None
+    unit: str = "tokens"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody works on it or will, as things are."""
+        return self.state in SETTLED or self.state == _BLOCKED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +96,7 @@ class SweepStatus:
 
     @property
     def is_over(self) -> bool:
-        return all(cell.state in SETTLED for cell in self.trained)
+        return all(cell.is_over for cell in self.trained)
 
     @property
     def tokens_per_second(self) -> float:
@@ -102,7 +114,7 @@ class SweepStatus:
             return 0.0
         speed = left = longest = 0.0
         for cell in self.trained:
-            if cell.state in SETTLED:
+            if cell.is_over or cell.measurement is not None:
                 continue
             if cell.own_flops is None or not cell.train_flops or not cell.train_tokens:
                 return None
@@ -154,6 +166,15 @@ class StatusReader:
                 run_id=run_id, labels=labels, state="excluded", reason=listed["excluded"]
             )
         state = states[run_id]
+        run_state = states.get(listed["depends_on"])
+        if is_evaluation(listed["spec"]) and state == "pending" and run_state in _UNMET:
+            return CellStatus(
+                run_id=run_id,
+                labels=labels,
+                state=_BLOCKED,
+                reason=f"its run {listed['depends_on']} is {run_state}",
+                measurement=listed["spec"]["measurement"],
+            )
         known = self._ended.get(run_id)
         if known is not None and known.state == state:
             return known
@@ -178,20 +199,20 @@ class StatusReader:
             machine=last.machine if last else None,
             pid=last.pid if last else None,
             started=last.started if last else None,
-            train_tokens=listed["spec"]["train_tokens"],
+            measurement=listed["spec"].get("measurement"),
             own_flops=own_flops,
             train_flops=train_flops,
             last_log_line=last_line(log),
             log=str(log) if log.exists() else None,
             traceback=str(trace) if trace.exists() else None,
-            **self._progress(run_id, state),
+            **{"train_tokens": listed["spec"].get("train_tokens")} | self._progress(run_id, state),
         )
 
     def _progress(self, run_id: str, state: State) -> dict[str, Any]:
         """What is known of tokens, speed and losses."""
         if state in ENDED:
             try:
-                record = self._store.record(run_id)
+                record = self._store.run_record(run_id)
             except DamagedFile:
                 return {}
             return {"tokens": record.tokens_seen if record is not None else None}
@@ -206,6 +227,8 @@ class StatusReader:
             return {}  # the last words of an earlier attempt
         return {
             "tokens": live.tokens,
+            "train_tokens": live.train_tokens,
+            "unit": live.unit,
             "tokens_per_second": live.tokens_per_second,
             "losses": live.losses,
         }

@@ -21,10 +21,11 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.loggers.wandb import WandbLogger
 
-from scaling.record import RunRecord
+from scaling.cell_read import CellRecord, CellSpec
+from scaling.evaluation_cell import EvaluationRecord, EvaluationSpec, leaves
 from scaling.redact import redact
-from scaling.spec import RunSpec
 from scaling.wandb_writer import COUNTERS, WandbWriter
+from scaling.words import describe
 
 MODES = ("offline", "online", "disabled")
 DEFAULT_PROJECT = "scaling"
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def make_logger(
-    spec: RunSpec,
+    spec: CellSpec,
     *,
     run_id: str,
     root: Path,
@@ -104,7 +105,7 @@ class RunTracker(WandbLogger):
 
     def __init__(
         self,
-        spec: RunSpec,
+        spec: CellSpec,
         *,
         run_id: str,
         root: Path,
@@ -121,8 +122,11 @@ class RunTracker(WandbLogger):
                 "name": _display_name(spec, labels),
                 "project": project,
                 "group": sweep,
-                "job_type": spec.arch,
-                "tags": [spec.objective, *([str(labels["size"])] if "size" in labels else [])],
+                "job_type": _job_type(spec),
+                "tags": [
+                    spec.measurement if isinstance(spec, EvaluationSpec) else spec.objective,
+                    *([str(labels["size"])] if "size" in labels else []),
+                ],
                 "config": spec.to_dict()
                 | {"run_id": run_id, "sweep": sweep, "labels": dict(labels)},
                 "resume": "allow",
@@ -169,7 +173,7 @@ class RunTracker(WandbLogger):
         """Does nothing: Lightning calls this before the record exists; see `finish`."""
 
     @rank_zero_only
-    def finish(self, record: RunRecord) -> None:
+    def finish(self, record: CellRecord) -> None:
         """Writes the final values of `record` into the summary and ends the W&B run."""
         self._writer.close(final_summary(record), exit_code=int(record.status != "done"))
 
@@ -200,8 +204,15 @@ class RunTracker(WandbLogger):
             self.abort("failed", f"{kind.__name__}: {error}")
 
 
-def final_summary(record: RunRecord) -> dict[str, Any]:
-    """The `final/...` values of a run; W&B shows them as columns of its table of runs."""
+def final_summary(record: CellRecord) -> dict[str, Any]:
+    """The `final/...` values of a cell; W&B shows them as columns of its table of runs."""
+    if isinstance(record, EvaluationRecord):
+        # Numbers that stand by themselves: what is in a list is a curve, for the record alone.
+        return {"final/status": record.status, "final/reason": record.reason} | {
+            f"final/{name}": value
+            for name, value in leaves(record.values)
+            if isinstance(value, int | float) and not any(map(str.isdigit, name.split(".")))
+        }
     values: dict[str, Any] = {
         f"final/{term}_nats": loss.nats_per_target for term, loss in record.losses.items()
     }
@@ -227,7 +238,13 @@ class _RunWhenReady:
         return attribute
 
 
-def _display_name(spec: RunSpec, labels: Mapping[str, Any]) -> str:
+def _job_type(spec: CellSpec) -> str:
+    return "evaluation" if isinstance(spec, EvaluationSpec) else spec.arch
+
+
+def _display_name(spec: CellSpec, labels: Mapping[str, Any]) -> str:
+    if isinstance(spec, EvaluationSpec):
+        return describe(labels) or f"{spec.measurement} of {spec.of}"
     size = labels.get("size", f"{spec.n_layer}x{spec.d_model}")
     return f"{spec.arch} {size} {spec.train_tokens} tokens seed {spec.seed}"
 

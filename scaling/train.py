@@ -35,6 +35,7 @@ from scaling.spec import RunSpec
 from scaling.split import ONE_DEVICE, Split
 from scaling.strategies import accelerator, make_strategy
 from scaling.text import Text
+from scaling.text_of_run import check_text
 from scaling.watch import Interrupted, Progress, Watch
 
 # Readings along the curve use this share of the validation set.
@@ -70,7 +71,7 @@ def run(
         RankDied: another process of the run was lost; the last checkpoint is there.
         ValueError: the text is not the one that the spec names, or the split is impossible.
     """
-    _check_text(spec, text)
+    check_text(spec, text)
     split.check(spec)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -165,18 +166,6 @@ def _fit(part: Part, rank: int, lit: LitRun, watch: Watch) -> None:
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     with watch.signals(), _quiet_lightning():
         trainer.fit(lit, ckpt_path=part.start, weights_only=True)
-
-
-def _check_text(spec: RunSpec, text: Text) -> None:
-    for name, of_spec, of_text in (
-        ("corpus", spec.corpus_fingerprint, text.corpus_fingerprint),
-        ("tokenizer", spec.tokenizer_fingerprint, text.tokenizer.fingerprint),
-    ):
-        if of_spec != of_text:
-            raise ValueError(
-                f"the {name} of {spec.corpus!r} has fingerprint {of_text}, the spec names "
-                f"{of_spec}: the text has changed since the sweep was planned; plan it again"
-            )
 
 
 def _trainer(spec: RunSpec, split: Split, strategy: Strategy | str) -> pl.Trainer:

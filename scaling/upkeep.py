@@ -17,7 +17,7 @@ from typing import Any
 from scaling import claims
 from scaling.aside import set_aside
 from scaling.cell_files import CHECKPOINT, CLAIM, FORK, RECORD, SPEC, WEIGHTS
-from scaling.cell_read import read_record, read_spec
+from scaling.cell_read import CellRecord, read_record, read_spec
 from scaling.errors import DamagedFile, StoreError
 from scaling.files import damage_of_zip, write_exclusive
 from scaling.finding import Finding
@@ -102,7 +102,7 @@ class _Look:
 
     def _cell(self, run_id: str) -> Found:
         folder = self._store.folder(run_id)
-        record: RunRecord | None = None
+        record: CellRecord | None = None
         try:
             record = read_record(folder / RECORD, run_id)
         except FileNotFoundError:
@@ -130,7 +130,7 @@ class _Look:
         if self._named.isdisjoint({run_id}):
             yield self._finding("orphan", folder, "is named by no sweep"), None
 
-    def _spec(self, folder: Path, run_id: str, record: RunRecord | None) -> Found:
+    def _spec(self, folder: Path, run_id: str, record: CellRecord | None) -> Found:
         path = folder / SPEC
         try:
             read_spec(path, run_id)
@@ -152,7 +152,7 @@ class _Look:
 
         yield self._finding("spec", path, what), write_anew
 
-    def _states(self, folder: Path, record: RunRecord | None) -> Found:
+    def _states(self, folder: Path, record: CellRecord | None) -> Found:
         """Checkpoints and weights."""
         for path in (folder / CHECKPOINT, folder / FORK):
             if path.exists() and (damage := damage_of_zip(path)) is not None:
@@ -164,7 +164,7 @@ class _Look:
             yield self._damage(
                 "weights", weights, error, lambda moved: _damage_of_weights(moved) is not None
             )
-        elif record is not None and record.status == "done" and not weights.exists():
+        elif isinstance(record, RunRecord) and record.status == "done" and not weights.exists():
             yield self._finding("no weights", folder, f"is done and has no {WEIGHTS}"), None
 
     def _temporaries(self) -> Found:

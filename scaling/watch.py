@@ -33,12 +33,17 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a run is; losses are training means in nats per target."""
+    """How far a cell is; losses are training means in nats per target.
+
+    Attributes:
+        tokens, train_tokens: done and in all; of an evaluation, counted in `unit`.
+    """
 
     tokens: int
     train_tokens: int
     tokens_per_second: float
     losses: dict[str, float]
+    unit: str = "tokens"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""One cell in one process: claim, train, publish. Every engine starts this and nothing else.
+"""One cell in one process: claim, train or measure, publish. Every engine starts this alone.
 
 Whatever goes wrong in a cell becomes its record, so that a sweep goes on without it; only what no
 other cell would survive either, such as a full disk, is raised.
@@ -20,9 +20,12 @@ from safetensors import SafetensorError
 from scaling import claims, peak_memory
 from scaling.attempt import CancelWatch, Stop, alarm_after, heart, stoppable
 from scaling.cell_files import CHECKPOINT, FORK
+from scaling.cell_read import CellRecord, CellSpec
 from scaling.checkpoint import furthest_fork
 from scaling.claims import Claim, ClaimLost
 from scaling.errors import BLOCKING_ERRNOS, is_out_of_memory
+from scaling.evaluate.cell import ended_evaluation, evaluate_cell
+from scaling.evaluation_cell import EvaluationSpec
 from scaling.files import write_atomic
 from scaling.jobs import Job, Outcome
 from scaling.live import LiveWriter
@@ -34,7 +37,8 @@ from scaling.run_log import RunLogger
 from scaling.spec import RunSpec
 from scaling.split import read_micro_batch
 from scaling.store import Store
-from scaling.text import Text, load_text
+from scaling.text import Text
+from scaling.text_of_run import text_of
 from scaling.tracking import make_logger
 from scaling.train import run
 from scaling.watch import Interrupted, Progress
@@ -52,7 +56,7 @@ Train = Callable[..., RunRecord]
 def run_cell(
     root: Path, job: Job, *, on_progress: OnProgress | None = None, train: Train | None = None
 ) -> Outcome:
-    """Trains one cell of the store and publishes its record.
+    """Trains or measures one cell of the store and publishes its record.
 
     Args:
         train: instead of `scaling.train.run`.
@@ -128,7 +132,7 @@ def _tracked(
     )
     with tracker or contextlib.nullcontext():
         try:
-            record = _train(spec, store, claim, job, tracker, on_progress, train)
+            record = _attempt(spec, store, claim, job, tracker, on_progress, train)
             if record.status == "failed":
                 stop.check()  # a library may have made its own error of the interruption
         except (Interrupted, ClaimLost, RankDied) as error:
@@ -143,20 +147,22 @@ def _tracked(
         return record.status if published else "busy"
 
 
-def _train(
-    spec: RunSpec,
+def _attempt(
+    spec: CellSpec,
     store: Store,
     claim: Claim,
     job: Job,
     logger: RunLogger | None,
     on_progress: OnProgress,
     train: Train,
-) -> RunRecord:
-    """The record of the run, or of how it failed."""
+) -> CellRecord:
+    """The record of the cell, or of how it failed."""
 
     split = job.split
 
-    def ended(status: Status, reason: str, error: BaseException | None = None) -> RunRecord:
+    def ended(status: Status, reason: str, error: BaseException | None = None) -> CellRecord:
+        if isinstance(spec, EvaluationSpec):
+            return ended_evaluation(spec, status, reason, attempts=claim.token)
         spent = getattr(error, "spent", None)
         return ended_record(spec, status, reason, spent=spent, split=split, attempts=claim.token)
 
@@ -167,6 +173,8 @@ def _train(
         return ended("failed", f"{len(lost)} attempts were lost, the last one: {lost[-1]}")
     with alarm_after(job.timeout_seconds) as alarm:
         try:
+            if isinstance(spec, EvaluationSpec):
+                return evaluate_cell(spec, store, on_progress=on_progress, attempts=claim.token)
             split = split.within(read_micro_batch(claim.folder), spec)
             text = read_text(spec, store)
             peak_memory.begin()
@@ -183,12 +191,7 @@ def _train(
             )
         except (Interrupted, SIGTERMException, KeyboardInterrupt) as error:
             if alarm.rang:
-                return ended(
-                    "timeout",
-                    f"the attempt ran over its {job.timeout_seconds:g} seconds; its checkpoint"
-                    " is kept: `scaling retry SWEEP --only timeout` goes on from there",
-                    error,
-                )
+                return ended("timeout", _over_time(job), error)
             raise Interrupted(str(error)) from error
         except (ClaimLost, RankDied):
             raise
@@ -200,6 +203,12 @@ def _train(
             status: Status = "out_of_memory" if is_out_of_memory(error) else "failed"
             line = redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:500]
             return ended(status, line, error)
+
+
+def _over_time(job: Job) -> str:
+    again = "`scaling retry SWEEP --only timeout`"
+    what = f"{again} starts it anew" if job.of else f"its checkpoint is kept: {again} goes on there"
+    return f"the attempt ran over its {job.timeout_seconds:g} seconds; {what}"
 
 
 def _deaths_without_progress(folder: Path) -> list[str]:
@@ -217,12 +226,7 @@ def _deaths_without_progress(folder: Path) -> list[str]:
 
 def read_text(spec: RunSpec, store: Store) -> Text:
     """The text of a run, from the store's cache where it is there."""
-    return load_text(
-        corpus=spec.corpus,
-        tokenizer=spec.tokenizer,
-        vocab_size=None if spec.tokenizer == "bytes" else spec.vocab_size,
-        cache=store.cache,
-    )
+    return text_of(spec, store.cache)
 
 
 def _fork(store: Store, shorter: Sequence[str], spec: RunSpec) -> Path | None:

@@ -154,10 +154,10 @@ def test_a_signal_leaves_the_cell_pending(tmp_path: Path) -> None:
 def test_a_signal_before_the_first_step_is_no_death(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_text(**options: Any) -> None:
+    def text_of(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(worker, "load_text", load_text)
+    monkeypatch.setattr(worker, "text_of", text_of)
     store, (job, _) = planned(tmp_path)
     assert run_cell(store.root, job) == "interrupted"
     assert store.state(job.run_id) == "pending"

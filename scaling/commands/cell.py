@@ -23,7 +23,7 @@ Examples:
 @root_option
 @wandb_option
 def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
-    """Train the run that the JSON file ARGUMENTS describes: parameter -> value.
+    """Train, and measure, the run that the JSON file ARGUMENTS describes: parameter -> value.
 
     An agent hands over one point of the sweep's grid. A point that the limits exclude is
     reported and counts as done; a run that is in the store already is not trained again. With
@@ -32,11 +32,12 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
     from rich.console import Console
 
     from scaling.engines.local import run_jobs
-    from scaling.jobs import make_jobs
+    from scaling.jobs import make_evaluation_jobs, make_jobs
     from scaling.progress import sweep_display
     from scaling.resolve import resolve
     from scaling.store import Store
     from scaling.sweep import Cell, make_labels
+    from scaling.sweep_evaluations import PARAMETER, evaluation_cells
 
     store = Store(root)
     values = _read(arguments)
@@ -46,17 +47,23 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
         return
     assert resolved.spec is not None, "only an excluded point may lack a spec"
     wanted = Cell(labels=make_labels(values), spec=resolved.spec)
+    evaluations = evaluation_cells(values.get(PARAMETER) or [], [wanted])
     store.add(wanted.spec)
+    for evaluation in evaluations:
+        store.add(evaluation.spec)
     jobs = make_jobs([wanted], wandb_mode=wandb_mode)
+    jobs += make_evaluation_jobs(evaluations, wandb_mode=wandb_mode)
     try:
         with sweep_display("cell", Console()) as display:
             run_jobs(root, jobs, workers=1, display=display)
     except KeyboardInterrupt:
         print("stopped at its checkpoint; the same command goes on from there")
         sys.exit(130)
-    state, reason = store.state(wanted.run_id), store.reason(wanted.run_id)
-    print(f"{wanted.run_id} {state}{f': {reason}' if reason else ''}")
-    sys.exit(0 if state == "done" else 1)
+    states = store.states(job.run_id for job in jobs)
+    for run_id, state in states.items():
+        reason = store.reason(run_id)
+        print(f"{run_id} {state}{f': {reason}' if reason else ''}")
+    sys.exit(0 if set(states.values()) == {"done"} else 1)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -151,8 +151,9 @@ def open_sweep(store: Store, sweep: str, settings: tuple[str, ...], name: str | 
     from scaling.sweep import expand
     from scaling.sweep_file import find_sweep
 
-    overrides = dict(map(_setting, settings))
-    return expand(find_sweep(sweep), text_loader(store), overrides=overrides, name=name)
+    return expand(
+        find_sweep(sweep), text_loader(store), overrides=parse_settings(settings), name=name
+    )
 
 
 def text_loader(store: Store) -> TextLoader:
@@ -214,6 +215,11 @@ def run_again(store: Store, name: str, given: str | None = None) -> str:
     if store.root != Path("runs"):
         words += ["--root", str(store.root)]
     return shlex.join(words)
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """What `--set KEY=VALUE` gives, VALUE read as YAML; raises SweepError for one that is not."""
+    return dict(map(_setting, settings))
 
 
 def _setting(setting: str) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,9 @@ def _print(plan: Plan) -> None:
         f"excluded; {total['train_flops']:.3g} FLOPs as if each were trained from scratch, "
         f"{total['left_flops']:.3g} left on shared trunks"
     )
+    for name, number in Counter(cell.measurement for cell in plan.evaluations).items():
+        left = sum(cell.measurement == name for cell in plan.evaluations_left)
+        print(f"then measured: {name}, {number} evaluations, {left} left")
     if plan.left:
         print(f"forecast: {forecast_line(plan)}")
     for cell in plan.too_large:

@@ -42,6 +42,7 @@ def retry(sweep: str, root: Path, only: tuple[str, ...]) -> None:
     many sequences at a time from now on, which leaves its batch and its result as they are.
     """
     from scaling.cancel import lift
+    from scaling.evaluation_cell import is_evaluation
     from scaling.split import write_micro_batch
     from scaling.store import Store
 
@@ -54,7 +55,7 @@ def retry(sweep: str, root: Path, only: tuple[str, ...]) -> None:
     for run_id, state in store.states(cells).items():
         if state not in wanted:
             continue
-        if state == "out_of_memory":
+        if state == "out_of_memory" and not is_evaluation(cells[run_id]["spec"]):
             micro_batch = _halved(store, run_id, cells[run_id]["labels"])
             if micro_batch is None:
                 stuck += 1
@@ -77,7 +78,7 @@ def _halved(store: Store, run_id: str, labels: dict[str, Any]) -> int | None:
     from scaling.split import smaller_micro_batch
     from scaling.words import describe
 
-    record = store.record(run_id)
+    record = store.run_record(run_id)
     if record is None:
         return None  # another command has made it pending already
     cell = f"{describe(labels)} ({run_id})"

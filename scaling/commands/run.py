@@ -1,4 +1,4 @@
-"""`scaling run`: trains what is missing of a sweep."""
+"""`scaling run`: trains and measures what is missing of a sweep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,7 @@ from scaling.commands.options import (
     sweep_options,
     wandb_option,
 )
+from scaling.commands.outcomes import report_failures, with_added_evaluations
 
 if TYPE_CHECKING:
     from scaling.calibration import Speed
@@ -64,14 +65,14 @@ def run(
     engine: str,
     settings_of_engine: tuple[str, ...],
 ) -> None:
-    """Train what is missing of SWEEP, a path or the name of a bundled sweep.
+    """Train, then measure, what is missing of SWEEP, a path or the name of a bundled sweep.
 
     Cells that another sweep has trained are taken from the store. After a kill the same command
     goes on where the checkpoints are. `scaling status SWEEP --watch` shows it from elsewhere,
     `scaling cancel SWEEP` stops it. Exit code 1 says that a cell has no result, and which.
     """
     from scaling.engines import load_engine, prepare_engine
-    from scaling.jobs import make_jobs
+    from scaling.jobs import make_evaluation_jobs, make_jobs
     from scaling.price import parse_price
     from scaling.split import Split, check_devices
     from scaling.store import Store
@@ -86,25 +87,30 @@ def run(
     _check_split(store, expanded, split)
     if engine == "local":
         check_devices(split)
+    expanded = with_added_evaluations(store, expanded)
     store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
-    for cell in expanded.cells:
+    for cell in expanded.all_cells:
         store.add(cell.spec)
     for note in expanded.notes:
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
     clock = _clock(store, expanded, workers)
+    shared: dict[str, Any] = {
+        "timeout_seconds": timeout_minutes and timeout_minutes * 60,
+        "sweep": expanded.name,
+        "project": expanded.project,
+        "wandb_mode": wandb_mode,
+    }
     jobs = make_jobs(
         expanded.cells,
         clock=clock,
         devices=devices,
         strategy=strategy,
         micro_batch=micro_batch,
-        timeout_seconds=timeout_minutes and timeout_minutes * 60,
-        sweep=expanded.name,
-        project=expanded.project,
-        wandb_mode=wandb_mode,
+        **shared,
     )
+    jobs += make_evaluation_jobs(expanded.evaluations, **shared)
     train = partial(load_engine(engine), workers=workers, options=options)
     _lift_marks(store, expanded)
     # What was measured is one process on this machine.
@@ -119,7 +125,7 @@ def _lift_marks(store: Store, sweep: Sweep) -> None:
     """Makes cancelled cells pending again: whoever runs a sweep wants them."""
     from scaling.cancel import lift
 
-    states = store.states(cell.run_id for cell in sweep.cells)
+    states = store.states(cell.run_id for cell in sweep.all_cells)
     lifted = [lift(store.folder(run_id)) for run_id, state in states.items() if state != "done"]
     if sum(lifted):
         print(f"{sum(lifted)} cells were cancelled and go on where their checkpoints are")
@@ -131,7 +137,7 @@ def _forecast(
     """Keeps the forecast, and says it where this machine was measured before: it never measures.
 
     Returns:
-        False where nothing is left to train, and so nothing is forecast.
+        False where nothing is left to train or to measure, and so nothing is forecast.
     """
     from scaling.capacity import cell_memory_bytes
     from scaling.engines.local import default_workers
@@ -147,7 +153,7 @@ def _forecast(
         price=price,
     )
     if not planned.left:
-        return False
+        return bool(planned.evaluations_left)
     write_forecast(store, planned)
     if planned.left_seconds is not None:
         print(f"forecast: {forecast_line(planned)}")
@@ -204,33 +210,8 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
         with sweep_display(sweep.name, Console()) as display:
             train(store.root, jobs, display=display)
     except KeyboardInterrupt:
-        states = store.states(cell.run_id for cell in sweep.cells)
+        states = store.states(cell.run_id for cell in sweep.all_cells)
         left = sum(state not in ENDED for state in states.values())
         print(f"\nstopped with {left} of {len(states)} cells to do, each at its checkpoint")
         print(f"go on with: {shlex.join(['scaling', *sys.argv[1:]])}")
         sys.exit(_INTERRUPTED)
-
-
-def report_failures(store: Store, sweep: Sweep, *, again: str) -> int:
-    """Says which cells have no result and why; returns the exit code.
-
-    Args:
-        again: the command that launches the sweep anew.
-    """
-    from scaling.store import SETTLED
-    from scaling.words import describe
-
-    states = store.states(cell.run_id for cell in sweep.cells)
-    done = sum(state == "done" for state in states.values())
-    print(f"{sweep.name}: {done} of {len(states)} cells are done, in {store.cells}")
-    if left := sum(state not in SETTLED for state in states.values()):
-        print(f"{left} cells are to do or in work; see them with: scaling status {sweep.name}")
-    failed = [cell for cell in sweep.cells if states[cell.run_id] in SETTLED - {"done"}]
-    for cell in failed:
-        reason = store.reason(cell.run_id) or "it has no record"
-        print(f"  {states[cell.run_id]}: {describe(cell.labels)} ({cell.run_id}): {reason}")
-    if failed and all(states[cell.run_id] == "cancelled" for cell in failed):
-        print(f"go on with the cancelled cells: {again}")
-    elif failed:
-        print(f"try them again with: scaling retry {sweep.name} && {again}")
-    return 1 if failed else 0

@@ -49,7 +49,7 @@ def check(root: Path, mend: bool, as_json: bool) -> None:
 @root_option
 @click.option("--sweep", help="Only the cells of this sweep.  [default: all cells]")
 def export(file: Path, root: Path, sweep: str | None) -> None:
-    """Write one row per cell to FILE, a .csv or a .parquet, the unfinished ones too.
+    """Write one row per run to FILE, a .csv or a .parquet, the unfinished ones too.
 
     The columns carry their units. `scaling fit` reads the CSV like any other, to the fit of the
     sweep itself.

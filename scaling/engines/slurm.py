@@ -159,7 +159,7 @@ def _submit_missing(
 def _tasks_for(left: Sequence[Job], workers: int | None, cells_per_task: int) -> int:
     """As many tasks as there are chains of cells: the cells of one follow each other."""
     run_ids = {job.run_id for job in left}
-    chains = sum(not (job.shorter and job.shorter[0] in run_ids) for job in left)
+    chains = sum(job.waits_for not in run_ids for job in left)
     cells = min(workers or MOST_TASKS * cells_per_task, chains)
     return -(-cells // cells_per_task)
 

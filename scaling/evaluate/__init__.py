@@ -1,1 +1,10 @@
-"""What is measured on finished weights."""
+"""What is done with a model: measurements that training ends with, and those of finished models.
+
+To add one of the latter, write a file with a `Measurement` (see `scaling.evaluate.measurement`)
+and name it here; a sweep or `scaling evaluate` then asks for it by that name.
+"""
+
+from __future__ import annotations
+
+# name -> where it is, so that a list of the names imports none of them.
+MEASUREMENTS: dict[str, str] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling import outcome
+from scaling import provenance
 
 
 def test_the_commit_is_that_of_the_suite_and_not_of_a_project_around_it(
@@ -22,8 +22,8 @@ def test_the_commit_is_that_of_the_suite_and_not_of_a_project_around_it(
 
     def commit_of(package: Path) -> str | None:
         package.mkdir(parents=True)
-        monkeypatch.setattr(outcome, "__file__", str(package / "outcome.py"))
-        found: str | None = outcome._git_commit.__wrapped__()
+        monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+        found: str | None = provenance.git_commit.__wrapped__()
         return found
 
     assert commit_of(tmp_path / "scaling") == head

@@ -1,0 +1,10 @@
+"""The five questions: each turns the records of its study into verdicts, tables and figures.
+
+To add one, write a file with a function `answer(table: QuestionTable) -> Answer`, name it here,
+and commit the records of a study under `analysis/reference/`.
+"""
+
+from __future__ import annotations
+
+# name -> where it is, and what it asks, so that a list of them imports none.
+QUESTIONS: dict[str, tuple[str, str]] = {}
