@@ -45,8 +45,8 @@ def running(queue: Queue, tokens: int) -> Running:
         process=cast(Any, None),
         connection=cast(Any, None),
         seat=0,
-        first=report | {"tokens": 100},
-        progress=report | {"tokens": 100 + tokens},
+        first=report | {"tokens": 100, "train_tokens": 1000},
+        progress=report | {"tokens": 100 + tokens, "train_tokens": 1000},
     )
 
 
