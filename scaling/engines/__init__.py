@@ -29,7 +29,7 @@ class CellAtWork(Protocol):
 
     Attributes:
         first: the first progress that it reported, for its speed since then.
-        progress: the last one: tokens, tokens_per_second, losses. Both are empty before.
+        progress: the last one, as a `scaling.watch.Progress` in JSON. Both are empty before.
     """
 
     @property

@@ -50,7 +50,7 @@ class Running:
     Attributes:
         seat: number of the seat that it has.
         first: the first progress that it reported, for its speed since then.
-        progress: the last one: tokens, tokens_per_second, losses.
+        progress: the last one, as a `scaling.watch.Progress` in JSON.
         server_pid: the fork server of its process, once that has the job in hand.
         stays: whether its process waits for another cell.
         fresh: whether it is the first cell of its process.

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -74,12 +74,7 @@ def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Out
     from scaling.watch import Progress
 
     def on_progress(progress: Progress) -> None:
-        report = {
-            "tokens": progress.tokens,
-            "tokens_per_second": progress.tokens_per_second,
-            "losses": progress.losses,
-        }
-        _send(connection, "progress", report)
+        _send(connection, "progress", asdict(progress))
 
     _send(connection, "server_pid", os.getppid())
     # The cell listens for itself; a second word must not come between its end and its outcome.
