@@ -174,7 +174,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "no json": ("a.jsonl", b'{"text": "a"}\n{"text": \n', r"a\.jsonl, line 2 is not JSON \(Exp"),
     "no text": ("a.jsonl", b'{"body": "a"}\n', r"a\.jsonl, line 1 has no string in the field 'te"),
     "number": ("a.jsonl", b'\n{"text": 3}\n', r"a\.jsonl, line 2 has no string"),
-    "list": ("a.jsonl", b'["text"]\n', r"a\.jsonl, line 1 has no string"),
+    "list": ("a.jsonl", b'["text"]\n', r"a\.jsonl, line 1 is no object; each line is one such as"),
     "bytes": ("a.jsonl", b'{"text": "\xff"}\n', r"a\.jsonl, line 1: byte 10 of the line is not U"),
     "surrogate": ("a.jsonl", b'{"text": "a\\ud800"}', r"line 1: character 1 of the text is"),
     "torn gzip": ("a.jsonl.gz", gzip.compress(jsonl(TEXTS))[:-9], r"a\.jsonl\.gz breaks off after"),

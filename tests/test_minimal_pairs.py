@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
-from scaling.errors import EvaluationError
+from scaling.errors import EvaluationError, SweepError
+from scaling.evaluate.measurement import Trained
 from scaling.evaluate.minimal_pairs import (
     MinimalPair,
     first_of_each,
     has_frequent_words,
-    pairs_of,
     ranking,
+    read_pairs,
     wilson,
     word_counts,
 )
-from tests.factories import make_text
+from scaling.evaluate.pair_ranking import MINIMAL_PAIRS, Options
+from scaling.evaluate.sentence_scores import sentence_scores
+from scaling.models import build_model
+from tests.factories import make_text, spec_for
 
 
 def pair(paradigm: str, phenomenon: str = "agreement") -> MinimalPair:
@@ -79,17 +85,57 @@ def test_the_first_pairs_of_each_paradigm_are_taken() -> None:
     assert first_of_each(pairs, 0) == pairs
 
 
-def test_rows_become_pairs_and_bad_ones_are_named() -> None:
-    path = Path("pairs.jsonl")
-    rows = [
-        {"good": "a", "bad": "b"},
-        {"good": "a", "bad": "b", "phenomenon": "p"},
-        {"good": "a", "bad": "b", "phenomenon": "p", "uid": "u"},
-    ]
-    assert [(p.paradigm, p.phenomenon) for p in pairs_of(rows, path)] == [
+def test_lines_become_pairs_and_bad_ones_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+
+    def pairs_of(*rows: dict[str, str]) -> list[MinimalPair]:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return read_pairs(path)
+
+    plain = {"good": "a", "bad": "b"}
+    found = pairs_of(plain, plain | {"phenomenon": "p"}, plain | {"phenomenon": "p", "uid": "u"})
+    assert [(p.paradigm, p.phenomenon) for p in found] == [
         ("pairs", "pairs"), ("p", "p"), ("u", "p")
     ]  # fmt: skip
     with pytest.raises(EvaluationError, match=r"pairs\.jsonl, line 2 has no sentence in .*'bad'"):
-        pairs_of([rows[0], {"good": "a"}], path)
+        pairs_of(plain, {"good": "a"})
     with pytest.raises(EvaluationError, match="holds no pair"):
-        pairs_of([], path)
+        pairs_of()
+
+
+@pytest.mark.parametrize(("arch", "objective"), [("decoder", "clm"), ("encoder", "mlm")])
+def test_a_finished_run_ranks_the_pairs_of_a_file(
+    tmp_path: Path, arch: str, objective: str
+) -> None:
+    text = make_text(tmp_path)
+    spec = spec_for(text, arch=arch, objective=objective)
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"good": "ab cd", "bad": "cd ab", "uid": "order"},
+            {"good": "x" * 80, "bad": "x", "uid": "long"},
+            {"good": "same", "bad": "same", "uid": "tie"}]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = build_model(spec).eval()
+    trained = Trained(spec=spec, model=model, device=torch.device("cpu"), root=tmp_path)
+    told: list[tuple[int, int]] = []
+    options = Options(pairs=str(path), min_count=0)
+    values = MINIMAL_PAIRS.measure(trained, options, lambda *at: told.append(at))
+    assert values["all"]["unscored"] == 1
+    assert values["all"]["paradigms"]["tie"]["accuracy"] == 0.5
+    good, bad = sentence_scores(
+        model, spec, text.tokenizer, ["ab cd", "cd ab"], device=trained.device
+    )
+    assert values["all"]["paradigms"]["order"]["accuracy"] == float(good > bad)
+    assert values["frequent_words"] == values["all"]
+    assert told[-1] == (6, 6)
+    rare = MINIMAL_PAIRS.measure(
+        trained, Options(pairs=str(path), min_count=10**9), lambda *at: None
+    )
+    assert rare["frequent_words"]["mean_over_paradigms"] is None
+    assert "frequent_words.mean_over_paradigms" in rare["missing"]
+
+
+def test_options_that_break_a_rule_say_so() -> None:
+    with pytest.raises(SweepError, match="needs pairs: set pairs=PATH"):
+        Options()
+    with pytest.raises(SweepError, match="per_paradigm=-1 is negative"):
+        Options(pairs="p.jsonl", per_paradigm=-1)

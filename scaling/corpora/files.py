@@ -8,15 +8,12 @@ file is read. Otherwise all documents are split by hash.
 from __future__ import annotations
 
 import glob
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from scaling.corpora.documents import Corpus, CorpusError, checked, split_as_given, split_by_hash
+from scaling.jsonl import read_rows
 
 FIELD = "text"
 
@@ -50,42 +47,14 @@ def files_of(place: str, cache: Path | None = None) -> list[Path] | None:
 
 def read_jsonl(path: Path) -> Iterator[str]:
     """The field `text` of each line of a .jsonl or .jsonl.gz file; blank lines hold none."""
-    number = 0
-    try:
-        with _opened(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _text_of_line(path, number, line)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorpusError(
-            f"{path} breaks off after line {number}: it is no whole gzip file ({error}); "
-            "fetch or compress it again"
-        ) from error
-
-
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
-    return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-
-
-def _text_of_line(path: Path, number: int, line: bytes) -> str:
-    where = f"{path}, line {number}"
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{where}: byte {error.start} of the line is not UTF-8; convert the file to UTF-8"
-        ) from error
-    except ValueError as error:
-        raise CorpusError(
-            f"{where} is not JSON ({error}); each line is an object such as "
-            f'{{"{FIELD}": "..."}}: mend or remove it'
-        ) from error
-    if not isinstance(row, dict) or not isinstance(row.get(FIELD), str):
-        raise CorpusError(
-            f"{where} has no string in the field {FIELD!r}; each line is an object such as "
-            f'{{"{FIELD}": "..."}}'
-        )
-    return checked(row[FIELD], where)
+    example = f'{{"{FIELD}": "..."}}'
+    for where, row in read_rows(path, error=CorpusError, example=example):
+        if not isinstance(row.get(FIELD), str):
+            raise CorpusError(
+                f"{where} has no string in the field {FIELD!r}; each line is an object such as "
+                f"{example}"
+            )
+        yield checked(row[FIELD], where)
 
 
 def _read_txt(path: Path) -> Iterator[str]:

@@ -7,4 +7,7 @@ and name it here; a sweep or `scaling evaluate` then asks for it by that name.
 from __future__ import annotations
 
 # name -> where it is, so that a list of the names imports none of them.
-MEASUREMENTS: dict[str, str] = {}
+MEASUREMENTS: dict[str, str] = {
+    "left_to_right": "scaling.evaluate.left_to_right:LEFT_TO_RIGHT",
+    "minimal_pairs": "scaling.evaluate.pair_ranking:MINIMAL_PAIRS",
+}

@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ import numpy as np
 import scipy.stats
 
 from scaling.errors import EvaluationError
+from scaling.jsonl import read_rows
 from scaling.text import Text
 
 LEVEL = 0.95
+_EXAMPLE = '{"good": "She runs.", "bad": "She run."}'
 _WORD = re.compile(r"[\w'-]+")
 
 
@@ -41,20 +43,20 @@ class MinimalPair:
     phenomenon: str = "pairs"
 
 
-def pairs_of(rows: Iterable[dict[str, Any]], path: Path) -> list[MinimalPair]:
-    """Pairs from the rows of a JSONL file with `good`, `bad` and, where they are, `uid` (the
-    paradigm) and `phenomenon`.
+def read_pairs(path: Path) -> list[MinimalPair]:
+    """Pairs of a .jsonl or .jsonl.gz file with `good`, `bad` and, where they are, `uid` (the
+    paradigm) and `phenomenon` in each line.
 
     Raises:
         EvaluationError: a row lacks a sentence, or there is no row.
     """
     pairs = []
-    for number, row in enumerate(rows, start=1):
+    for where, row in read_rows(path, error=EvaluationError, example=_EXAMPLE):
         for name in ("good", "bad"):
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise EvaluationError(
-                    f"{path}, line {number} has no sentence in the field {name!r}; each line is "
-                    'an object such as {"good": "She runs.", "bad": "She run."}'
+                    f"{where} has no sentence in the field {name!r}; each line is an object such "
+                    f"as {_EXAMPLE}"
                 )
         paradigm = str(row.get("uid", row.get("phenomenon", "pairs")))
         pairs.append(
@@ -64,7 +66,7 @@ def pairs_of(rows: Iterable[dict[str, Any]], path: Path) -> list[MinimalPair]:
             )
         )  # fmt: skip
     if not pairs:
-        raise EvaluationError(f"{path} holds no pair; each line is one, with `good` and `bad`")
+        raise EvaluationError(f"{path} holds no pair; each line is one, such as {_EXAMPLE}")
     return pairs
 
 
