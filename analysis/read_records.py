@@ -83,6 +83,8 @@ def _read_cell(
     known |= {"budget_flops": float(budget) if budget is not None else None}
     if cell.get("excluded"):
         return {**known, "reason": f"excluded by the sweep: {cell['excluded']}"}, []
+    if cell.get("unread"):
+        return {**known, "reason": f"not read: {cell['unread']}"}, []
     try:
         record = cell_record(store, str(cell["run_id"]))
     except DamagedFile as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("analysis.commands:report", "Write a study as one HTML file."),
     "predict": ("analysis.commands:predict", "Ask a fitted law about another size or budget."),
     "answer": ("analysis.commands:answer", "Answer one of the five questions."),
+    "sync": ("scaling.commands.sync:sync", "Mirror a store to a W&B project."),
     "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
 }
 
@@ -79,5 +81,15 @@ Examples:
 """,
 )
 @click.version_option(package_name="scaling-suite")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Train BERT and GPT over a grid of sizes, and say how they scale."""
+    # `analysis` knows no W&B: it is handed what reads runs from there.
+    context.obj = {"readers": {"wandb:": _read_wandb}}
+
+
+def _read_wandb(address: str, root: Path) -> Path:
+    from scaling.wandb_mirror.download import read_project
+    from scaling.wandb_mirror.project import parse_project
+
+    return read_project(parse_project(address, with_sweep=True), root)

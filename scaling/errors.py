@@ -41,6 +41,10 @@ class EvaluationError(ValueError):
     """A measurement that cannot be made as asked."""
 
 
+class TrackingError(ValueError):
+    """W&B cannot do what is asked: no key, no answer, a project or a run that does not fit."""
+
+
 class EngineError(ValueError):
     """An engine that cannot be had as asked: not installed, not reached, a wrong option."""
 

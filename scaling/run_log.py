@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from scaling.curve_rows import rows_of_curve
 from scaling.lit import LitRun
 
 
@@ -38,17 +39,9 @@ def row_writer(
         nonlocal trunk_is_missing
         if trunk_is_missing:
             trunk_is_missing = False
-            for tokens, readings in _trunk_rows(lit):
+            taken_over = rows_of_curve(lit.curve[: lit.readings_taken_over])
+            for tokens, readings in taken_over.items():
                 send(tokens // batch_tokens, readings)
         send(step, row | {"throughput/tokens_per_second": speed()})
 
     return write
-
-
-def _trunk_rows(lit: LitRun) -> list[tuple[int, dict[str, float]]]:
-    """The readings that a branch took over, one row for each number of tokens."""
-    rows: dict[int, dict[str, float]] = {}
-    for point in lit.curve[: lit.readings_taken_over]:
-        row = rows.setdefault(point.tokens, {"train/learning_rate": point.learning_rate})
-        row[f"{point.split}/{point.term}_nats"] = point.nats_per_target
-    return sorted(rows.items())

@@ -22,13 +22,13 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.loggers.wandb import WandbLogger
 
 from scaling.cell_read import CellRecord, CellSpec
-from scaling.evaluation_cell import EvaluationRecord, EvaluationSpec, leaves
 from scaling.redact import redact
+from scaling.wandb_mirror.arguments import run_arguments
+from scaling.wandb_mirror.content import final_summary
+from scaling.wandb_mirror.project import DEFAULT_PROJECT
 from scaling.wandb_writer import COUNTERS, WandbWriter
-from scaling.words import describe
 
 MODES = ("offline", "online", "disabled")
-DEFAULT_PROJECT = "scaling"
 # Whoever interrupts a run kills it when it takes long to end.
 ABORT_SECONDS = 10.0
 
@@ -117,20 +117,7 @@ class RunTracker(WandbLogger):
         super().__init__(project=project, id=run_id, save_dir=root)
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._writer = WandbWriter(
-            {
-                "id": run_id,
-                "name": _display_name(spec, labels),
-                "project": project,
-                "group": sweep,
-                "job_type": _job_type(spec),
-                "tags": [
-                    spec.measurement if isinstance(spec, EvaluationSpec) else spec.objective,
-                    *([str(labels["size"])] if "size" in labels else []),
-                ],
-                "config": spec.to_dict()
-                | {"run_id": run_id, "sweep": sweep, "labels": dict(labels)},
-                "resume": "allow",
-            },
+            run_arguments(spec, run_id=run_id, sweep=sweep, labels=labels) | {"project": project},
             root=root,
             mode=mode,
         )
@@ -204,26 +191,6 @@ class RunTracker(WandbLogger):
             self.abort("failed", f"{kind.__name__}: {error}")
 
 
-def final_summary(record: CellRecord) -> dict[str, Any]:
-    """The `final/...` values of a cell; W&B shows them as columns of its table of runs."""
-    if isinstance(record, EvaluationRecord):
-        # Numbers that stand by themselves: what is in a list is a curve, for the record alone.
-        return {"final/status": record.status, "final/reason": record.reason} | {
-            f"final/{name}": value
-            for name, value in leaves(record.values)
-            if isinstance(value, int | float) and not any(map(str.isdigit, name.split(".")))
-        }
-    values: dict[str, Any] = {
-        f"final/{term}_nats": loss.nats_per_target for term, loss in record.losses.items()
-    }
-    for name in ("params_total", "params_non_embedding", "train_flops", "status", "reason"):
-        values[f"final/{name}"] = getattr(record, name)
-    if record.bits_per_byte is not None:
-        values["final/bits_per_byte"] = record.bits_per_byte
-        values["final/bits_per_byte_kind"] = record.bits_per_byte_kind
-    return values
-
-
 class _RunWhenReady:
     """Passes every attribute on to the W&B run, once that is open."""
 
@@ -236,17 +203,6 @@ class _RunWhenReady:
             DummyLogger().experiment if run is None else run, name
         )
         return attribute
-
-
-def _job_type(spec: CellSpec) -> str:
-    return "evaluation" if isinstance(spec, EvaluationSpec) else spec.arch
-
-
-def _display_name(spec: CellSpec, labels: Mapping[str, Any]) -> str:
-    if isinstance(spec, EvaluationSpec):
-        return describe(labels) or f"{spec.measurement} of {spec.of}"
-    size = labels.get("size", f"{spec.n_layer}x{spec.d_model}")
-    return f"{spec.arch} {size} {spec.train_tokens} tokens seed {spec.seed}"
 
 
 def _plain(value: Any) -> float | int:

@@ -146,7 +146,7 @@ class WandbWriter(threading.Thread):
 
         # `create_new` leaves a run of the user's own alone, and is never handed it instead.
         place = os.environ.get("WANDB_DIR") or self._root
-        settings = _settings(mode)
+        settings = quiet_settings(mode)
         return wandb.init(**self._init, dir=place, reinit="create_new", settings=settings)
 
     def _give_up(self, trouble: str) -> None:
@@ -180,7 +180,7 @@ class _Service:
             if self._ours:
                 # The mode of one run is not enough: W&B would import its network code, and might
                 # ask for a key at the terminal.
-                wandb.setup(_settings(mode))
+                wandb.setup(quiet_settings(mode))
             yield
         finally:
             with self.lock:
@@ -193,6 +193,8 @@ class _Service:
         defaults = {
             # Unless told so before its start, W&B reports its own errors home, offline too.
             "WANDB_ERROR_REPORTING": "false",
+            # What its user should know, the suite says.
+            "WANDB_SILENT": "true",
             # Beside the runs: `wandb sync` looks there, and a home folder may be small.
             "WANDB_DATA_DIR": str(root / "wandb" / "data"),
             "WANDB_CACHE_DIR": str(root / "wandb" / "cache"),
@@ -207,7 +209,7 @@ class _Service:
 
         if self._ours and self._users == 1:
             wandb.teardown()
-            wandb.setup(_settings(mode))
+            wandb.setup(quiet_settings(mode))
 
     def _stop(self) -> None:
         import wandb
@@ -224,9 +226,11 @@ class _Service:
 
 
 _SERVICE = _Service()
+in_use = _SERVICE.in_use
 
 
-def _settings(mode: str) -> Any:
+def quiet_settings(mode: str) -> Any:
+    """Settings of W&B that write and say no more than the suite needs."""
     import wandb
 
     known = wandb.Settings.model_fields

@@ -23,8 +23,8 @@ from scaling.spec import SpecError
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
 from scaling.sweep_status import StatusReader
-from scaling.tracking import final_summary
 from scaling.upkeep import look_through
+from scaling.wandb_mirror.content import final_summary
 from scaling.worker import run_cell
 from tests import measured
 from tests.measured import NAME, Options

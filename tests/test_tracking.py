@@ -21,9 +21,12 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 from scaling.record import Provenance, RunRecord, TermLoss
 from scaling.spec import RunSpec
-from scaling.tracking import RunTracker, final_summary, make_logger
+from scaling.tracking import RunTracker, make_logger
+from scaling.wandb_mirror.content import checksum_of, final_summary
 from scaling.wandb_writer import COUNTERS
-from tests.wandb_stub import wandb_stub
+from tests.wandb_environment import KEY
+from tests.wandb_environment import clean_environment as clean
+from tests.wandb_service import wandb_service
 
 SPEC = RunSpec(
     arch="gpt",
@@ -48,7 +51,6 @@ LABELS = {"size": "25k", "train_flops": 1e12, "seed": 0}
 # Integers that float32 and, the last one, float64 cannot hold.
 TOKENS = (2**24 + 1, 2**31 + 1, 2**53 + 1)
 FLOPS = 123_456_789_012_345.0
-KEY = "0123456789abcdef" * 2 + "01234567"
 
 
 def record(**changes: Any) -> RunRecord:
@@ -123,12 +125,7 @@ class Logged:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No server, no account and no settings of the developer's own."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    clean(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +167,7 @@ def test_run_has_the_identity_of_the_cell(logged: Logged) -> None:
 
 def test_config_is_the_spec_with_the_names_of_the_cell(logged: Logged) -> None:
     config = {key: value for key, value in logged.config.items() if key != "_wandb"}
-    names = {"run_id": "run-a", "sweep": "ladder", "labels": LABELS}
+    names = {"run_id": "run-a", "sweep": "ladder", "sweeps": ["ladder"], "labels": LABELS}
     assert config == SPEC.to_dict() | names
     assert logged.config["_wandb"] == {}
 
@@ -191,8 +188,12 @@ def test_summary_holds_the_final_values_as_scalars(logged: Logged) -> None:
         "final/params_total": 32896,
         "final/params_non_embedding": 24576,
         "final/train_flops": FLOPS,
+        "final/train_tokens": 10240,
+        "final/train_seconds": 1.0,
         "final/status": "done",
         "final/reason": None,
+        "final/record": final_summary(record())["final/record"],
+        "final/checksum": checksum_of(record()),
     }
     assert not any(isinstance(value, dict) for value in logged.summary.values())
     assert logged.exit_code == 0
@@ -207,13 +208,10 @@ def test_summary_of_a_diverged_run_has_no_bits_per_byte() -> None:
         bits_per_byte_kind=None,
         bits_per_byte_standard_error=None,
     )
-    assert final_summary(diverged) == {
-        "final/params_total": 32896,
-        "final/params_non_embedding": 24576,
-        "final/train_flops": FLOPS,
-        "final/status": "diverged",
-        "final/reason": "not finite at step 3",
-    }
+    found = final_summary(diverged)
+    assert {name for name in found if "bits" in name or "nats" in name} == set()
+    assert found["final/status"] == "diverged"
+    assert found["final/reason"] == "not finite at step 3"
 
 
 def test_an_error_in_training_fails_the_run(tmp_path: Path) -> None:
@@ -347,18 +345,19 @@ def test_online_sends_exact_counters_and_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    with wandb_stub() as server:
+    with wandb_service() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         with tracker(tmp_path, mode="online") as logger:
             for step, tokens in enumerate(TOKENS):
                 logger.log_row({"train/clm_nats": 1.0}, tokens=tokens, train_flops=FLOPS, step=step)
             logger.finish(record())
-        rows = server.lines("wandb-history.jsonl")
-        assert [row["progress/tokens"] for row in rows] == list(TOKENS)
-        assert server.lines("wandb-summary.json")[-1]["final/status"] == "done"
-        assert server.streams[-1]["exitcode"] == 0
-        assert {bucket["name"] for bucket in server.buckets} == {"run-a"}
-        assert server.buckets[0]["groupName"] == "ladder"
+        run = server.state.run("run-a")
+        assert [row["progress/tokens"] for row in run.history] == list(TOKENS)
+        assert run.summary["final/status"] == "done"
+        assert run.exit_code == 0
+        assert run.attributes["groupName"] == "ladder"
+        assert list(server.state.runs) == [("team", "scaling", "run-a")]
+        assert server.unknown == []
     assert capfd.readouterr() == ("", "")
 
 

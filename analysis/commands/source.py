@@ -31,11 +31,13 @@ class Columns:
 
 
 def source_options(command: Command) -> Command:
-    """SOURCE, --root, and the columns: they arrive as `source`, `root`, `columns`."""
+    """SOURCE or --from, --root, and the columns: as `source`, `root`, `columns`."""
 
-    def call(*, by: str | None, n: str | None, d: str | None, c: str | None, loss: str | None,
-             where: tuple[str, ...], **others: Any) -> Any:  # fmt: skip
-        return command(columns=Columns(by=by, n=n, d=d, c=c, loss=loss, where=where), **others)
+    def call(*, source: str | None, address: str | None, by: str | None, n: str | None,
+             d: str | None, c: str | None, loss: str | None, where: tuple[str, ...],
+             **others: Any) -> Any:  # fmt: skip
+        columns = Columns(by=by, n=n, d=d, c=c, loss=loss, where=where)
+        return command(source=_one_of(source, address), columns=columns, **others)
 
     call.__name__, call.__doc__ = command.__name__, command.__doc__
     call.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
@@ -46,7 +48,9 @@ def source_options(command: Command) -> Command:
 
 
 _OPTIONS = (
-    click.argument("source"),
+    click.argument("source", required=False),
+    click.option("--from", "address", metavar="wandb:ENTITY/PROJECT[/SWEEP]",
+                 help="Instead of SOURCE: runs on a W&B server, read with their full history."),
     click.option(
         "--root", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"),
         envvar="SCALING_ROOT", show_default=True,
@@ -81,6 +85,22 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")(command)
 
 
+def _one_of(source: str | None, address: str | None) -> str:
+    if source is not None and address is not None:
+        raise click.UsageError("both SOURCE and --from are given; drop one")
+    if address is not None and not any(map(address.startswith, _readers())):
+        raise click.UsageError(f"--from {address!r} is no address; write wandb:ENTITY/PROJECT")
+    if source is None and address is None:
+        raise click.UsageError("Missing argument 'SOURCE'")
+    return str(source or address)
+
+
+def _readers() -> dict[str, Callable[[str, Path], Path]]:
+    """Prefix of an address -> what makes a local folder of it; whoever calls us supplies them."""
+    context = click.get_current_context(silent=True)
+    return (context.find_root().obj or {}).get("readers", {}) if context else {}
+
+
 def find_source(source: str, root: Path) -> Path:
     """The folder or file that SOURCE names.
 
@@ -89,6 +109,9 @@ def find_source(source: str, root: Path) -> Path:
     """
     from analysis.errors import AnalysisError
 
+    for prefix, read in _readers().items():
+        if source.startswith(prefix):
+            return read(source, root)
     for path in (Path(source), root / source):
         if path.is_file() or (path / "cells.json").is_file():
             return path
