@@ -15,19 +15,26 @@ Floats = NDArray[np.float64]
 _SAME = 0.01
 
 
+def per_token_by_size(table: Table) -> tuple[Floats, Floats] | None:
+    """log N and the log FLOPs per token there [sizes]; None where the table's C is 6ND."""
+    n, d, c = (table.values(role) for role in ("n", "d", "c"))
+    per_token = np.log(c / d)
+    if np.abs(per_token - np.log(6 * n)).max() <= _SAME:
+        return None
+    sizes, index, counts = np.unique(n, return_inverse=True, return_counts=True)
+    return np.log(sizes), np.bincount(index, weights=per_token) / counts
+
+
 def flops_rule(table: Table) -> Callable[[Floats, Floats], Floats] | None:
     """FLOPs of (N, D), or None where the table's C is 6ND.
 
     FLOPs per token are read off the table per size, interpolated over log N, and continued with
     the slope of the outermost two sizes.
     """
-    n, d, c = (table.values(role) for role in ("n", "d", "c"))
-    per_token = np.log(c / d)
-    if np.abs(per_token - np.log(6 * n)).max() <= _SAME:
+    read = per_token_by_size(table)
+    if read is None:
         return None
-    sizes, index, counts = np.unique(n, return_inverse=True, return_counts=True)
-    log_n = np.log(sizes)
-    at_size = np.bincount(index, weights=per_token) / counts
+    log_n, at_size = read
 
     def train_flops(params: Floats, tokens: Floats) -> Floats:
         x = np.log(params)

@@ -7,6 +7,7 @@ N = params_total, plus seeded noise. One cell failed, one is pending, one is exc
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,24 @@ def write_sweep(
     seed: int = 0,
     seeds: int = 1,
     label: str | None = None,
+    sizes: Mapping[str, tuple[int, int]] = SIZES,
+    budgets: Sequence[float] = BUDGETS,
 ) -> Path:
     """Writes ROOT/NAME and ROOT/cells; returns the sweep's folder.
 
     Args:
         noise: standard deviation of log loss.
         seeds: runs per cell, with their own noise.
+        sizes: name -> layers and width. budgets: training FLOPs.
         label: takes the place of the largest size's name, for tests of escaping.
     """
     rng = np.random.default_rng(seed)
     cells = []
     for arch in LAWS:
-        for budget in BUDGETS:
-            for size in SIZES:
+        for budget in budgets:
+            for size, shape in sizes.items():
                 for run_seed in range(seeds):
-                    record = _record(arch, size, budget, run_seed, rng, noise)
+                    record = _record(arch, size, budget, run_seed, rng, noise, shape)
                     cells.append(_cell(record, label if label and size == "442k" else size, budget))
                     _write(root, record)
     _write_troubles(root, cells)
@@ -96,9 +100,15 @@ def _write(root: Path, record: dict[str, Any]) -> None:
 
 
 def _record(
-    arch: str, size: str, budget: float, seed: int, rng: np.random.Generator, noise: float
+    arch: str,
+    size: str,
+    budget: float,
+    seed: int,
+    rng: np.random.Generator,
+    noise: float,
+    shape: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    layers, width = SIZES[size]
+    layers, width = shape or SIZES[size]
     blocks, embedding = 12 * layers * width**2, _VOCAB * width
     params = blocks + embedding
     flops_per_token = 6.0 * params

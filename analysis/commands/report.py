@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Beside the page: what it was made of and what it printed, so that the same is not made twice.
 _NOTE = "report.json"
-_CODE = ("*.py", "*.j2", "*.css")
+_CODE = ("*.py", "*.j2", "*.css", "*.js")
 
 EPILOG = """\b
 Examples:

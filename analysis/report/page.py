@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 import datetime
-import importlib.resources
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import jinja2
 import pandas as pd
 
 from analysis.plots.canvas import Panel, render, stack, svg_text
 from analysis.plots.figures import FIGURES, Drawing
 from analysis.report import advice, cards, checks, words
+from analysis.report.budget_tables import budget_tables
+from analysis.report.explore import explore_data
 from analysis.report.forecast import forecast_check
 from analysis.report.inline_svg import inline_svg
 from analysis.report.number_tables import approaches_table, arms_table
+from analysis.report.page_template import render_page
 from analysis.report.provenance import Provenance, read_provenance
 from analysis.report.run_tables import seeds_table, unused_table, used_table
 from analysis.report.views import Card, Check, TableView
@@ -25,10 +28,15 @@ from analysis.study import Study
 from analysis.values import Flag
 
 _SECTIONS = (
-    ("verdict", "Verdict"), ("numbers", "The numbers"), ("figures", "Figures"),
+    ("verdict", "Verdict"), ("numbers", "The numbers"), ("explore", "Explore"),
+    ("figures", "Figures"),
     ("fits", "Report cards"), ("checks", "Checks"), ("runs", "Runs"),
     ("provenance", "How it was made"),
 )  # fmt: skip
+
+
+# Data of a figure beyond this is compressed: pandas and any spreadsheet's importer read it still.
+_LONG_BYTES = 60_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +48,7 @@ class FigureView:
     caption: str
     panels: tuple[str, ...]
     csv_uri: str
+    csv_ending: str
     n_rows: int
 
 
@@ -59,6 +68,8 @@ class Page:
     next_steps: Sequence[str]
     verdict_flags: tuple[Flag, ...]
     number_tables: tuple[TableView, ...]
+    explore: dict[str, Any]
+    example_budget: str
     figures: tuple[FigureView, ...]
     figures_missing: tuple[str, ...]
     cards: tuple[Card, ...]
@@ -78,11 +89,8 @@ def write_report(study: Study, folder: Path, *, today: datetime.date | None = No
 
 def report_html(study: Study, *, today: datetime.date | None = None) -> str:
     """The whole page. Every text from the study is escaped; styles and drawings are our own."""
-    templates = importlib.resources.files("analysis") / "templates"
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string((templates / "report.html.j2").read_text(encoding="utf-8"))
-    css = (templates / "report.css").read_text(encoding="utf-8")
-    return template.render(page=_page(study, today or datetime.date.today()), css=css)
+    page = _page(study, today or datetime.date.today())
+    return render_page("report.html.j2", page, data=page.explore)
 
 
 def _page(study: Study, today: datetime.date) -> Page:
@@ -105,7 +113,9 @@ def _page(study: Study, today: datetime.date) -> Page:
         changes=advice.changes(study),
         next_steps=advice.next_steps(study),
         verdict_flags=words.verdict_flags(study),
-        number_tables=(arms_table(study), approaches_table(study)),
+        number_tables=(arms_table(study), approaches_table(study), *budget_tables(study)),
+        explore=explore_data(study),
+        example_budget=f"{10 * float(study.table.values('c').max()):.0e}".replace("e+", "e"),
         figures=tuple(_figure(drawing) for drawing in made.values() if drawing),
         figures_missing=tuple(_why_missing(study, made)),
         cards=cards.cards(study),
@@ -124,15 +134,24 @@ def _figure(drawing: Drawing) -> FigureView:
         panels.append(svg)
         tables.append(data)
     data = stack(tables)
-    encoded = base64.b64encode(data.to_csv(index=False).encode()).decode()
+    csv_uri, csv_ending = _link(data.to_csv(index=False).encode())
     return FigureView(
         name=drawing.name,
         title=drawing.title,
         caption=drawing.caption,
         panels=tuple(panels),
-        csv_uri=f"data:text/csv;base64,{encoded}",
+        csv_uri=csv_uri,
+        csv_ending=csv_ending,
         n_rows=len(data),
     )
+
+
+def _link(csv: bytes) -> tuple[str, str]:
+    """The data as an address, and the ending of its file; long data is compressed."""
+    kind, ending = "text/csv", "csv"
+    if len(csv) > _LONG_BYTES:
+        csv, kind, ending = gzip.compress(csv, mtime=0), "application/gzip", "csv.gz"
+    return f"data:{kind};base64,{base64.b64encode(csv).decode()}", ending
 
 
 def _svg(panel: Panel) -> tuple[str, pd.DataFrame]:
