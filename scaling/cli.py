@@ -15,6 +15,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("scaling.commands.run:run", "Train what is missing of a sweep; resumes by itself."),
     "evaluate": ("scaling.commands.evaluate:evaluate", "Measure runs that are trained."),
     "status": ("scaling.commands.status:status", "Show the state of every cell."),
+    "watch": ("scaling.commands.watch:watch", "Watch a sweep on one screen until it has ended."),
+    "serve": ("scaling.commands.serve:serve", "Show report and progress in a local browser."),
     "logs": ("scaling.commands.logs:logs", "Show what a cell wrote, and who worked on it."),
     "cancel": ("scaling.commands.cancel:cancel", "Stop cells at their checkpoint, everywhere."),
     "retry": ("scaling.commands.retry:retry", "Make cells that failed pending again."),

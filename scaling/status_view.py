@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -36,7 +36,7 @@ def print_table(status: SweepStatus, console: Console) -> None:
         why = cell.reason or (_speed(cell) if cell.state == "running" else "")
         table.add_row(
             cell.run_id or "-", Text(harmless(describe(cell.labels))), _state(cell),
-            _tokens(cell), harmless(where or ""), Text(why or ""),
+            tokens_of(cell), harmless(where or ""), Text(why or ""),
         )  # fmt: skip
     console.print(table)
     console.print(headline(status), soft_wrap=True, highlight=False, markup=False)
@@ -57,24 +57,41 @@ def headline(status: SweepStatus) -> str:
     return f"{status.sweep}: {', '.join(parts) or 'no cells'}"
 
 
-def watch(read: Callable[[], SweepStatus], console: Console, *, interval_seconds: float) -> None:
-    """Shows the sweep until all of it has ended; Ctrl-C leaves, and the sweep goes on."""
+def watch(
+    read: Callable[[], SweepStatus],
+    console: Console,
+    *,
+    interval_seconds: float,
+    draw: Callable[[SweepStatus, int], RenderableType] | None = None,
+) -> None:
+    """Shows the sweep until all of it has ended; Ctrl-C leaves, and the sweep goes on.
+
+    Args:
+        draw: makes a screen of the status and the lines that it holds; None takes `screen`.
+    """
     try:
         if console.is_terminal:
-            _watch_screen(read, console, interval_seconds)
+            _watch_screen(read, console, interval_seconds, draw or _plain_screen)
         else:
             _watch_lines(read, console, interval_seconds)
     except KeyboardInterrupt:
         console.print("left; the sweep goes on", highlight=False)
 
 
+def _plain_screen(status: SweepStatus, height: int) -> RenderableType:
+    return screen(status, height=height)
+
+
 def _watch_screen(
-    read: Callable[[], SweepStatus], console: Console, interval_seconds: float
+    read: Callable[[], SweepStatus],
+    console: Console,
+    interval_seconds: float,
+    draw: Callable[[SweepStatus, int], RenderableType],
 ) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             status = read()
-            live.update(screen(status, height=console.height), refresh=True)
+            live.update(draw(status, console.height), refresh=True)
             if status.is_over:
                 return
             time.sleep(interval_seconds)
@@ -87,12 +104,12 @@ def _watch_lines(
     told: set[str | None] = set()
     while True:
         status = read()
-        running = "".join(f" | {_short_name(cell)}: {_speed(cell)}" for cell in status.running)
+        running = "".join(f" | {name_of(cell)}: {_speed(cell)}" for cell in status.running)
         lines = [f"{headline(status)}{running}"]
         for cell in status.unmet:
             if cell.run_id not in told:
                 told.add(cell.run_id)
-                lines.append(f"  {cell.state}: {_short_name(cell)} ({cell.run_id}): {cell.reason}")
+                lines.append(f"  {cell.state}: {name_of(cell)} ({cell.run_id}): {cell.reason}")
         console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
         if status.is_over:
             return
@@ -109,8 +126,8 @@ def screen(status: SweepStatus, *, height: int = 40) -> Group:
         parts.append(_running_table(status.running[:n_running]))
         parts += _more(len(status.running) - n_running, "running")
     for cell in status.unmet[-_UNMET_SHOWN:]:
-        line = f"{cell.state}: {_short_name(cell)} ({cell.run_id}): {cell.reason}"
-        parts.append(Text(line, style=_style(cell), no_wrap=True, overflow="ellipsis"))
+        line = f"{cell.state}: {name_of(cell)} ({cell.run_id}): {cell.reason}"
+        parts.append(Text(line, style=style_of(cell), no_wrap=True, overflow="ellipsis"))
     parts += _more(len(status.unmet) - _UNMET_SHOWN, "without a result")
     return Group(*parts)
 
@@ -122,38 +139,41 @@ def _running_table(cells: list[CellStatus]) -> Table:
         table.add_column(column, justify="right" if right else "left", no_wrap=True)
     for cell in cells:
         table.add_row(
-            (cell.run_id or "-")[:8], Text(_short_name(cell)), _tokens(cell),
+            (cell.run_id or "-")[:8], Text(name_of(cell)), tokens_of(cell),
             short(cell.tokens_per_second) if cell.tokens_per_second else "-",
-            _losses(cell) or "-", Text(harmless(cell.machine or "-")),
+            losses_of(cell) or "-", Text(harmless(cell.machine or "-")),
         )  # fmt: skip
     return table
 
 
 def _more(number: int, what: str) -> list[Text]:
-    line = f"and {number} more {what}; `scaling status` lists them all"
-    return [Text(line, style="dim")] if number > 0 else []
+    return [more_line(number, what)] if number > 0 else []
+
+
+def more_line(number: int, what: str) -> Text:
+    return Text(f"and {number} more {what}; `scaling status` lists them all", style="dim")
 
 
 def _state(cell: CellStatus) -> Text:
-    return Text(cell.state, style=_style(cell))
+    return Text(cell.state, style=style_of(cell))
 
 
-def _style(cell: CellStatus) -> str:
+def style_of(cell: CellStatus) -> str:
     return _STYLES.get(cell.state, "bold red")
 
 
-def _short_name(cell: CellStatus) -> str:
+def name_of(cell: CellStatus) -> str:
     return harmless(" ".join(map(in_words, cell.labels.values())))
 
 
-def _tokens(cell: CellStatus) -> str:
+def tokens_of(cell: CellStatus) -> str:
     if cell.tokens is None or cell.train_tokens is None:
         return ""
     counted = f"{short(cell.tokens)}/{short(cell.train_tokens)}"
     return counted if cell.unit == "tokens" else f"{counted} {cell.unit}"
 
 
-def _losses(cell: CellStatus) -> str:
+def losses_of(cell: CellStatus) -> str:
     return ", ".join(f"{harmless(term)} {nats:.3f}" for term, nats in cell.losses.items())
 
 
@@ -162,4 +182,4 @@ def _speed(cell: CellStatus) -> str:
         return "starting"
     speed = f"{short(cell.tokens_per_second)} tok/s" if cell.tokens_per_second else ""
     machine = f"on {harmless(cell.machine)}" if cell.machine else ""
-    return ", ".join(part for part in (_tokens(cell), speed, _losses(cell), machine) if part)
+    return ", ".join(part for part in (tokens_of(cell), speed, losses_of(cell), machine) if part)

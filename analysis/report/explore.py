@@ -126,4 +126,3 @@ def _curves(table: Table, runs: Mapping[str, Any]) -> list[list[Any]]:
         tokens, losses = numbers(curve["train_tokens"]), numbers(curve["loss_nats"])
         found.append([index_of[str(run_id)], tokens, losses])
     return found
-

@@ -41,7 +41,7 @@ def profiles_of_arm(
 
 
 def _result(arm: Arm, table: Table, method: Method, study: Study) -> IsoflopResult | str:
-    """The profiles, those of the static part where they are counted alike; or why there are none."""
+    """Those of the static part where they are counted alike, new ones, or why there are none."""
     if table.columns == arm.table.columns:
         known = arm.agreement.named(profile_name(method))
         if known is not None:

@@ -180,6 +180,20 @@ def known_sweep(store: Store, sweep: str) -> str:
     return sweep
 
 
+def one_sweep(store: Store, sweep: str | None) -> str:
+    """The name of `sweep`; without one, of the only sweep that the store holds.
+
+    Raises:
+        click.UsageError: the store holds none or several.
+    """
+    if sweep is not None:
+        return known_sweep(store, sweep)
+    known = store.sweeps()
+    if len(known) != 1:
+        raise click.UsageError(f"name a SWEEP; known: {', '.join(known) or 'none yet'}")
+    return known[0]
+
+
 def one_run(given: str, run_ids: Iterable[str]) -> str:
     """The run id that is `given` or begins with it; raises StoreError unless it is exactly one."""
     from scaling.errors import StoreError

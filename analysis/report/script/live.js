@@ -2,8 +2,6 @@
 // itself, put in place of the old one as soon as there is a new one.
 
 const POLL_MILLISECONDS = 2000;
-const RUNNING_SHOWN = 50;
-const ENDED_SHOWN = 50;
 
 const describe = (cell) => Object.entries(cell.labels).map(([name, value]) => `${name}=${value}`).join(' ') || cell.run_id;
 
@@ -20,8 +18,10 @@ function runningRow(cell) {
   return row(describe(cell), element('span', {}, bar, ` ${(100 * share).toFixed(0)} %`), speed ? `${count(speed)}/s` : 'starting', left, losses || '–', cell.machine ?? '–');
 }
 
-function troubleRow(cell) {
-  return row(describe(cell), cell.state, cell.reason ?? '–', cell.last_log_line ?? '–');
+function unmetRow(cell) {
+  const log = element('span', {}, cell.last_log_line ?? '–');
+  if (cell.has_log) log.append(' ', element('a', { href: `logs/${cell.run_id}` }, 'log'));
+  return row(describe(cell), cell.state, cell.reason ?? '–', log);
 }
 
 function tableOf(heads, rows, more) {
@@ -36,14 +36,12 @@ function showStatus(status) {
   const { seconds_left: left, tokens_per_second: speed } = status;
   const parts = [counts.join(', '), speed ? `${count(speed)} tokens/s` : '', left ? `${duration(left)} left` : ''];
   document.getElementById('live-headline').textContent = parts.filter(Boolean).join('; ') || 'no cells';
-  const running = status.cells.filter((cell) => cell.state === 'running');
-  const trouble = status.cells.filter((cell) => !['running', 'pending', 'done', 'excluded'].includes(cell.state));
+  const { running, unmet } = status;
   const body = document.getElementById('live-body');
-  const focus = document.activeElement && body.contains(document.activeElement);
-  if (focus) return; // whoever reads a table by keyboard keeps it until they leave
+  if (body.contains(document.activeElement)) return; // whoever reads a table by keyboard keeps it
   body.replaceChildren(
-    ...(running.length ? tableOf(['running', 'tokens', 'speed', 'left', 'loss, nats', 'on'], running.slice(0, RUNNING_SHOWN).map(runningRow), running.length - RUNNING_SHOWN) : []),
-    ...(trouble.length ? tableOf(['without a result', 'state', 'why', 'last log line'], trouble.slice(0, ENDED_SHOWN).map(troubleRow), trouble.length - ENDED_SHOWN) : []),
+    ...(running.length ? tableOf(['running', 'tokens', 'speed', 'left', 'loss, nats', 'on'], running.map(runningRow), status.n_running - running.length) : []),
+    ...(unmet.length ? tableOf(['without a result', 'state', 'why', 'last log line'], unmet.map(unmetRow), status.n_unmet - unmet.length) : []),
   );
 }
 
@@ -63,7 +61,8 @@ async function renewReport(start) {
   document.querySelector('main').append(...[...page.querySelector('main').children].filter((child) => child.id !== 'live'));
   document.querySelector('footer').replaceWith(page.querySelector('footer'));
   document.title = page.title;
-  start(JSON.parse(page.getElementById('data').textContent), kept);
+  const data = page.getElementById('data');
+  if (data) start(JSON.parse(data.textContent), kept);
   scrollTo(0, at);
 }
 

@@ -1,0 +1,1 @@
+"""`scaling serve`: the report of a sweep on this machine, renewed while the sweep runs."""
