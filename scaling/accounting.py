@@ -61,30 +61,48 @@ def train_flops_per_sequence(spec: RunSpec) -> int:
             "in both directions; choose attention causal with arch decoder, or objective mlm"
         )
     n_pairs = int(objective.uses_pairs)
-    n_targets = objective.head_positions(spec)
-    positions = {
-        "token_embedding": n_targets,  # as the tied projection: looking up takes no product
-        "position_embedding": 0,
-        "segment_embedding": 0,
-        "blocks": spec.seq_len,
-        "head": n_targets,
-        "pooler": n_pairs,
-        "pair_head": n_pairs,
-    }
-    matrices = [
-        (name.partition(".")[0], parameter.numel())
-        for name, parameter in model.named_parameters()
-        if parameter.ndim == 2
-    ]
-    if n_pairs and "pair_head" not in dict(matrices):
+    if n_pairs and "pair_head" not in count_params(spec):
         raise SpecError(
             f"objective={spec.objective!r} needs a pair head, which arch={spec.arch!r} lacks; "
             "choose arch bert, or an objective without pairs"
         )
-    forward_flops = sum(2 * positions[group] * weights for group, weights in matrices)
-    # Scores and mixed values: two products of T x K x T over all heads.
-    forward_flops += spec.n_layer * 2 * 2 * spec.seq_len**2 * spec.d_model
-    return PASSES * forward_flops
+    return PASSES * forward_flops(
+        spec,
+        positions=spec.seq_len,
+        score_pairs=spec.seq_len**2,
+        head_positions=objective.head_positions(spec),
+        n_pairs=n_pairs,
+    )
+
+
+def forward_flops(
+    spec: RunSpec, *, positions: int, score_pairs: int, head_positions: int, n_pairs: int = 0
+) -> int:
+    """Matrix-product FLOPs of a forward pass, two per multiply-add; linear in each count.
+
+    Args:
+        positions: that go through the blocks.
+        score_pairs: of a query and a key in one layer: T x T of a whole sequence, past + 1 of one
+            position that follows a cache.
+        head_positions: on which the token head is computed.
+        n_pairs: on which the pair head is computed.
+    """
+    times = {
+        "token_embedding": head_positions,  # as the tied projection: looking up takes no product
+        "position_embedding": 0,
+        "segment_embedding": 0,
+        "blocks": positions,
+        "head": head_positions,
+        "pooler": n_pairs,
+        "pair_head": n_pairs,
+    }
+    flops = sum(
+        2 * times[name.partition(".")[0]] * parameter.numel()
+        for name, parameter in build_shapes(spec).named_parameters()
+        if parameter.ndim == 2
+    )
+    # Scores and mixed values: two products over all heads.
+    return flops + spec.n_layer * 2 * 2 * score_pairs * spec.d_model
 
 
 def train_flops_per_token(spec: RunSpec) -> float:

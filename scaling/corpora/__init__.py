@@ -8,10 +8,22 @@ from pathlib import Path
 from scaling.corpora.documents import Corpus, CorpusError
 from scaling.corpora.files import files_of, read_files
 from scaling.corpora.grammar import read_grammar
+from scaling.corpora.half import halve, parse_half
 from scaling.corpora.hub import hub_files, read_hub
 from scaling.corpora.stdlib_text import read_stdlib_text, stdlib_files
 
 __all__ = ["CORPORA", "Corpus", "CorpusError", "read_documents", "sources"]
+
+
+def _read_half(place: str, cache: Path | None) -> Corpus:
+    which, corpus = parse_half(place)
+    return halve(read_documents(corpus, cache=cache), which)
+
+
+def _files_of_whole(place: str, cache: Path | None) -> list[Path] | None:
+    kind, _, whole = parse_half(place)[1].partition(":")
+    return SOURCES[kind](whole, cache) if kind in SOURCES else None
+
 
 # Each reads a place, and may keep under the cache what is dear to fetch again.
 CORPORA: dict[str, Callable[[str, Path | None], Corpus]] = {
@@ -19,10 +31,11 @@ CORPORA: dict[str, Callable[[str, Path | None], Corpus]] = {
     "files": read_files,
     "hub": read_hub,
     "grammar": read_grammar,
+    "half": _read_half,
 }
 
 
-_KNOWN = "stdlib_text, files:PATH, hub:NAME, grammar:KNOB=VALUE,..."
+_KNOWN = "stdlib_text, files:PATH, hub:NAME, grammar:KNOB=VALUE,..., half:first:CORPUS"
 
 # The files that a corpus consists of, so that it is read once only. None, or no line here: it is
 # read by every worker.
@@ -30,6 +43,7 @@ SOURCES: dict[str, Callable[[str, Path | None], list[Path] | None]] = {
     "stdlib_text": stdlib_files,
     "files": files_of,
     "hub": hub_files,
+    "half": _files_of_whole,
 }
 
 

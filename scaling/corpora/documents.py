@@ -102,7 +102,12 @@ def split_as_given(
 
 def as_drawn(name: str, train: Iterable[str], validation: Iterable[str]) -> Corpus:
     """A corpus whose splits were drawn independently from one source; none is empty."""
-    return _corpus(name, _hashed(train), _hashed(validation), "drawn", 0, ())
+    return corpus_of(name, train, validation, "drawn")
+
+
+def corpus_of(name: str, train: Iterable[str], validation: Iterable[str], split: str) -> Corpus:
+    """A corpus of documents that are split already, none of them empty."""
+    return _corpus(name, _hashed(train), _hashed(validation), split, 0, ())
 
 
 def in_validation(digest: bytes) -> bool:

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scaling.models.cache import LayerCache
+
 # Finite, so that a query without any allowed key gets a uniform average and never NaN; small
 # enough that exp() of it is exactly 0, and inside the range of bfloat16.
 MASKED_SCORE = -1e30
@@ -109,4 +111,25 @@ def _attend_fused(
         attn_mask=None if bias_GTT is None else bias_GTT.view(B, n_head, -1, T),
         is_causal=is_causal and bias_GTT is None,
     )
+    return mixed_BHTK.transpose(1, 2).reshape(B, T, X // 3)
+
+
+def attend_cached(
+    QKV_BTX: Tensor, cache: LayerCache, bias_TT: Tensor | None, *, n_head: int
+) -> Tensor:
+    """`attend` for positions that follow those in `cache`, which takes them in.
+
+    Args:
+        QKV_BTX: [B, T, 3 E] of the new positions alone.
+        bias_TT: [T, past + T], what is added to the scores; None where every key may be seen.
+
+    Returns:
+        [B, T, E] of the new positions.
+    """
+    B, T, X = QKV_BTX.shape
+    q_BHTK, k_BHTK, v_BHTK = (
+        part_BTE.view(B, T, n_head, -1).transpose(1, 2) for part_BTE in QKV_BTX.chunk(3, -1)
+    )
+    keys_BHTK, values_BHTK = cache.append(k_BHTK, v_BHTK)
+    mixed_BHTK = F.scaled_dot_product_attention(q_BHTK, keys_BHTK, values_BHTK, attn_mask=bias_TT)
     return mixed_BHTK.transpose(1, 2).reshape(B, T, X // 3)

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scaling.models.attention import attend
+from scaling.models.attention import attend, attend_cached
+from scaling.models.cache import LayerCache
 from scaling.spec import RunSpec, SpecError
 
 
@@ -76,9 +77,14 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(spec.d_model, 3 * spec.d_model)
         self.out = nn.Linear(spec.d_model, spec.d_model)
 
-    def forward(self, x_BTE: Tensor, bias_GTT: Tensor | None) -> Tensor:
+    def forward(
+        self, x_BTE: Tensor, bias_GTT: Tensor | None, cache: LayerCache | None = None
+    ) -> Tensor:
         QKV_BTX = self.qkv(x_BTE)
-        mixed_BTE = attend(QKV_BTX, bias_GTT, n_head=self.n_head, is_causal=self.is_causal)
+        if cache is None:
+            mixed_BTE = attend(QKV_BTX, bias_GTT, n_head=self.n_head, is_causal=self.is_causal)
+        else:
+            mixed_BTE = attend_cached(QKV_BTX, cache, bias_GTT, n_head=self.n_head)
         projected_BTE: Tensor = self.out(mixed_BTE)
         return projected_BTE
 
@@ -113,12 +119,14 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(spec.d_model, eps=architecture.norm_eps)
         self.feed_forward = FeedForward(spec, architecture)
 
-    def forward(self, x_BTE: Tensor, bias_GTT: Tensor | None) -> Tensor:
+    def forward(
+        self, x_BTE: Tensor, bias_GTT: Tensor | None, cache: LayerCache | None = None
+    ) -> Tensor:
         if self.norms_before:
-            x_BTE = x_BTE + self.attention(self.attention_norm(x_BTE), bias_GTT)
+            x_BTE = x_BTE + self.attention(self.attention_norm(x_BTE), bias_GTT, cache)
             x_BTE = x_BTE + self.feed_forward(self.feed_forward_norm(x_BTE))
         else:
-            x_BTE = self.attention_norm(x_BTE + self.attention(x_BTE, bias_GTT))
+            x_BTE = self.attention_norm(x_BTE + self.attention(x_BTE, bias_GTT, cache))
             x_BTE = self.feed_forward_norm(x_BTE + self.feed_forward(x_BTE))
         return x_BTE
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scaling.models.attention import score_bias
+from scaling.models.cache import KeyValueCache, extension_bias
 from scaling.models.layers import Architecture, Block, Head
 from scaling.spec import RunSpec, SpecError
 
@@ -76,6 +77,42 @@ class LanguageModel(nn.Module):
             x_BTE = self.final_norm(x_BTE)
         return x_BTE
 
+    def new_cache(self) -> KeyValueCache:
+        """An empty cache, for `extend`.
+
+        Raises:
+            ValueError: attention looks ahead, so that no position can be kept.
+        """
+        if not self.is_causal:
+            raise ValueError(
+                "a bidirectional model has no cache: each new token changes every position; "
+                "read the whole sequence, or take a causal model"
+            )
+        return KeyValueCache(len(self.blocks), self.position_embedding.num_embeddings)
+
+    def extend(
+        self, input_ids_BT: Tensor, cache: KeyValueCache, *, is_prefix: bool = False
+    ) -> Tensor:
+        """Hidden states [B, T, E] of positions that follow those in `cache`, which grows.
+
+        The same as the last T positions of a pass over everything, for T positions' work.
+
+        Args:
+            is_prefix: the new positions see each other, as those of `prefix_B` do.
+        Raises:
+            ValueError: past and new positions together are too many.
+        """
+        n_past, n_new = cache.n_positions, input_ids_BT.shape[1]
+        x_BTE = self._embed(input_ids_BT, None, n_past)
+        bias_TT = None
+        if not is_prefix:
+            bias_TT = extension_bias(n_past, n_new, x_BTE.new_empty(0, dtype=_compute_dtype(x_BTE)))
+        for block, layer in zip(self.blocks, cache.layers, strict=True):
+            x_BTE = block(x_BTE, bias_TT, layer)
+        if self.final_norm is not None:
+            x_BTE = self.final_norm(x_BTE)
+        return x_BTE
+
     def logits(self, hidden_BTE: Tensor) -> Tensor:
         """Token logits [..., V] of hidden states [..., E], before any softmax."""
         embedding_VE = self.token_embedding.weight
@@ -107,14 +144,17 @@ class LanguageModel(nn.Module):
                 else:
                     parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
 
-    def _embed(self, input_ids_BT: Tensor, segment_ids_BT: Tensor | None) -> Tensor:
-        n_positions, longest = input_ids_BT.shape[1], self.position_embedding.num_embeddings
+    def _embed(
+        self, input_ids_BT: Tensor, segment_ids_BT: Tensor | None, first_position: int = 0
+    ) -> Tensor:
+        n_positions = first_position + input_ids_BT.shape[1]
+        longest = self.position_embedding.num_embeddings
         if n_positions > longest:
             raise ValueError(
                 f"a sequence of {n_positions} positions exceeds seq_len={longest}; cut it, or "
                 "train with a longer seq_len"
             )
-        position_TE = self.position_embedding.weight[:n_positions]
+        position_TE = self.position_embedding.weight[first_position:n_positions]
         x_BTE: Tensor = self.token_embedding(input_ids_BT) + position_TE
         if self.segment_embedding is not None:
             if segment_ids_BT is None:

@@ -31,6 +31,7 @@ class CausalLanguageModelling:
     uses_pairs = False
     predicts_next = True
     corrupts = False
+    reads_prefix = False
     main_term = "clm"
 
     def head_positions(self, spec: RunSpec) -> int:

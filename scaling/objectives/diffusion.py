@@ -35,6 +35,7 @@ class MaskedDiffusion:
     uses_pairs = False
     predicts_next = False
     corrupts = False
+    reads_prefix = False
     main_term = "diffusion"
 
     def head_positions(self, spec: RunSpec) -> int:

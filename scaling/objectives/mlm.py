@@ -36,6 +36,7 @@ class MaskedLanguageModelling:
     uses_pairs = False
     predicts_next = False
     corrupts = True
+    reads_prefix = False
     main_term = "mlm"
 
     def head_positions(self, spec: RunSpec) -> int:

@@ -104,12 +104,14 @@ class Objective(Protocol):
         predicts_next: whether a position predicts the token after it; a model that looks
             ahead would see the answer.
         corrupts: whether `spec.corruption` says what stands in place of a token to predict.
+        reads_prefix: whether what is given at the start is read in both directions.
         main_term: the term that laws are fitted to.
     """
 
     uses_pairs: bool
     predicts_next: bool
     corrupts: bool
+    reads_prefix: bool
     main_term: str
 
     def head_positions(self, spec: RunSpec) -> int:

@@ -30,6 +30,7 @@ class PrefixLanguageModelling:
     uses_pairs = False
     predicts_next = True
     corrupts = False
+    reads_prefix = True
     main_term = "prefix"
 
     def head_positions(self, spec: RunSpec) -> int:
