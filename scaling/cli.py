@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("scaling.commands.retry:retry", "Make cells that failed pending again."),
     "cell": ("scaling.commands.cell:cell", "Train one point of a grid, for a W&B agent."),
     "store": ("scaling.commands.store:store", "Find and mend damage; write a table of all cells."),
+    "generate": ("scaling.commands.generate:generate", "Write text with a trained model."),
     "export": ("scaling.commands.export:export", "Write a trained model for transformers."),
     "fit": ("analysis.commands:fit", "Fit a scaling law to a table of runs."),
     "compare": ("analysis.commands:compare", "Compare how two groups of runs scale."),

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from scaling.models import LanguageModel, build_model
 from scaling.record import RunRecord
 from scaling.spec import RunSpec
-from scaling.tokenizer import SPECIAL_TOKENS, Tokenizer, byte_tokenizer
+from scaling.tokenizer import SPECIAL_TOKENS, Tokenizer
+from scaling.tokenizer_of_run import find_tokenizer
 from scaling.transformers_names import FORMATS
 
 # Float32 models of equal weights differ by the order of their sums alone: this much of the
@@ -58,7 +59,7 @@ def export_run(folder: Path, out_dir: Path) -> list[str]:
     notes = [f"{type(theirs).__name__}.from_pretrained({str(out_dir)!r}) loads it"]
     if not model.is_causal and type(theirs).__name__.startswith("GPT2"):
         notes.append("its attention is bidirectional, which transformers before 5.2 would ignore")
-    tokenizer = _find_tokenizer(spec, cache=folder.parent.parent / "cache")
+    tokenizer = find_tokenizer(spec, cache=folder.parent.parent / "cache")
     if tokenizer is None:
         notes.append(
             f"no tokenizer with fingerprint {spec.tokenizer_fingerprint} is in the store's cache: "
@@ -138,15 +139,6 @@ def _write_model(theirs: Any, out_dir: Path) -> None:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _find_tokenizer(spec: RunSpec, *, cache: Path) -> Tokenizer | None:
-    byte_level = byte_tokenizer()
-    if byte_level.fingerprint == spec.tokenizer_fingerprint:
-        return byte_level
-    folders = sorted((cache / "tokenizers").glob("*/tokenizer.json"))
-    made = (Tokenizer.load(path.parent) for path in folders)
-    return next((t for t in made if t.fingerprint == spec.tokenizer_fingerprint), None)
 
 
 def _write_tokenizer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from scaling.accounting import forward_flops
@@ -30,6 +31,12 @@ class Cost:
         self.positions += rows * n_new
         self.score_pairs += rows * n_new * (n_past + n_new)
         self.head_positions += head_positions
+
+    def __iadd__(self, other: Cost) -> Cost:
+        for count in dataclasses.fields(self):
+            total = getattr(self, count.name) + getattr(other, count.name)
+            setattr(self, count.name, total)
+        return self
 
     def flops(self, spec: RunSpec) -> int:
         """Matrix-product FLOPs, counted as those of training are."""

@@ -28,7 +28,8 @@ from scaling.generation.sampler import Energy, GenerationError, Sampler, Setting
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
 
 DEFAULT_SWEEPS = 2
-_TEXTS_AT_ONCE = 16
+# Logits of one pass for each of so many tokens are kept together.
+_TOKENS_AT_ONCE = 2048
 
 
 def steps(task: Task, ids_BT: Tensor) -> Iterator[Tensor]:
@@ -51,8 +52,9 @@ def steps(task: Task, ids_BT: Tensor) -> Iterator[Tensor]:
 def energy(reader: Reader, ids_BT: Tensor, kind: Energy) -> Tensor:
     """The energy of each text in nats, float64 [B]; one pass for every token."""
     parts = [torch.zeros(0, dtype=torch.float64)]
-    for first in range(0, len(ids_BT), _TEXTS_AT_ONCE):
-        parts.append(_energy(reader, ids_BT[first : first + _TEXTS_AT_ONCE], kind))
+    at_once = max(1, _TOKENS_AT_ONCE // ids_BT.shape[1])
+    for first in range(0, len(ids_BT), at_once):
+        parts.append(_energy(reader, ids_BT[first : first + at_once], kind))
     return torch.cat(parts)
 
 

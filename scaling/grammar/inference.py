@@ -46,13 +46,17 @@ def inside(grammar: Grammar, tokens_BT: np.ndarray) -> Inside:
     Args:
         tokens_BT: terminals, or HIDDEN where a token is not observed; T must be whole sentences.
     """
+    S = grammar.knobs.symbols
+    observed = np.eye(S)[np.where(tokens_BT == HIDDEN, 0, tokens_BT)]
+    return inside_of(grammar, np.where((tokens_BT == HIDDEN)[..., None], 1.0, observed))
+
+
+def inside_of(grammar: Grammar, evidence_BTS: np.ndarray) -> Inside:
+    """The upward pass from the probability of what is seen at each token given its symbol."""
     S, J = grammar.knobs.symbols, grammar.knobs.branching
-    sentence_tokens = grammar.knobs.sentence_tokens
-    tokens_BMN = tokens_BT.reshape(len(tokens_BT), -1, sentence_tokens)
-    observed = np.eye(S)[np.where(tokens_BMN == HIDDEN, 0, tokens_BMN)]
-    message = np.where((tokens_BMN == HIDDEN)[..., None], 1.0, observed)
+    message = evidence_BTS.reshape(len(evidence_BTS), -1, grammar.knobs.sentence_tokens, S)
     levels = [message]
-    log_scale_BM = np.zeros(tokens_BMN.shape[:2])
+    log_scale_BM = np.zeros(message.shape[:2])
     for children_SRJ in reversed(grammar.children):
         pairs = message.reshape(*message.shape[:2], -1, J, S)
         product = pairs[..., 0, :][..., children_SRJ[..., 0]]
@@ -69,8 +73,12 @@ def inside(grammar: Grammar, tokens_BT: np.ndarray) -> Inside:
 
 def log_prob(grammar: Grammar, tokens_BT: np.ndarray) -> np.ndarray:
     """Log-probability in nats [B] of the observed tokens; -inf for what the grammar cannot say."""
-    up = inside(grammar, tokens_BT)
-    alpha_BZS, total_B = _first(grammar, up), np.zeros(len(tokens_BT))
+    return log_prob_of(grammar, inside(grammar, tokens_BT))
+
+
+def log_prob_of(grammar: Grammar, up: Inside) -> np.ndarray:
+    """Log-probability in nats [B] of what an upward pass has seen."""
+    alpha_BZS, total_B = _first(grammar, up), np.zeros(len(up.log_scale))
     for m in range(up.roots_BMS.shape[1]):
         joint_BZS = alpha_BZS * up.roots_BMS[:, m, None]
         sum_B = joint_BZS.sum(axis=(1, 2))
