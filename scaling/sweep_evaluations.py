@@ -6,7 +6,8 @@
 
 stands beside `limits`. Each entry names a measurement and its options; a list is an axis of a
 grid, so each combination is a cell for each run. What measures untrained models hangs on the
-shortest run of each trunk alone, since all horizons start from the same weights.
+shortest run of each trunk alone, since all horizons start from the same weights. What has no
+meaning for a run, such as a sampler of masked models for a causal one, is no cell of the grid.
 """
 
 from __future__ import annotations
@@ -98,21 +99,27 @@ def evaluation_cells(
         cells: the training runs.
         added: by `scaling evaluate`.
     Raises:
-        SweepError: an entry breaks a rule. OSError: data that it names cannot be read.
+        SweepError: an entry breaks a rule, or fits none of the runs. OSError: data that it names
+        cannot be read.
     """
     if not wanted:
         return []
     # Torch comes with the measurements.
-    from scaling.evaluate.measurement import is_untrained, make_evaluation
+    from scaling.evaluate.measurement import is_untrained, make_evaluation, why_unfit
 
     points = _points(wanted)
     # The data are read once, and not for each run.
     made = [
-        (name, labels, make_evaluation(name, "0" * 16, given)) for name, given, labels in points
+        (name, given, labels, make_evaluation(name, "0" * 16, given))
+        for name, given, labels in points
     ]
     found: dict[str, EvaluationCell] = {}
+    unfit: list[str] = []
     for cell in cells:
-        for name, labels, spec in made:
+        for name, given, labels, spec in made:
+            if (reason := why_unfit(name, given, cell.spec)) is not None:
+                unfit.append(reason)
+                continue
             if is_untrained(spec) and cell.depends_on is not None:
                 continue
             own = EvaluationSpec.from_dict(spec.to_dict() | {"of": cell.run_id})
@@ -121,6 +128,8 @@ def evaluation_cells(
                 own.run_id,
                 EvaluationCell(labels=shown, spec=own, run=cell.spec, added=added),
             )
+    if unfit and not found:
+        raise SweepError(f"no run can be measured so: {unfit[0]}")
     return list(found.values())
 
 

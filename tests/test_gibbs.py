@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_moves_are_counted() -> None:
     trace = task.trace
     assert trace.proposals == 500 * 2 * 2
     assert 0 < trace.moves < trace.accepted < trace.proposals
-    changed = sum(int((a != b).sum()) for a, b in zip(states, states[1:], strict=False))
+    changed = sum(int((a != b).sum()) for a, b in itertools.pairwise(states))
     assert changed <= trace.moves
 
 

@@ -33,7 +33,7 @@ def test_its_files_are_those_of_the_whole(whole: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["", "third:files:x", "first", "first:", "first:half:second:x"])
 def test_what_is_no_half_is_refused(place: str) -> None:
-    with pytest.raises(CorpusError, match="names no half of a corpus|is a half of a half"):
+    with pytest.raises(CorpusError, match=r"names no half of a corpus|is a half of a half"):
         read_documents(f"half:{place}")
 
 

@@ -10,4 +10,5 @@ from __future__ import annotations
 MEASUREMENTS: dict[str, str] = {
     "left_to_right": "scaling.evaluate.left_to_right:LEFT_TO_RIGHT",
     "minimal_pairs": "scaling.evaluate.pair_ranking:MINIMAL_PAIRS",
+    "generation": "scaling.evaluate.generation:MEASUREMENT",
 }

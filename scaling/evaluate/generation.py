@@ -26,8 +26,9 @@ from scaling.evaluate.judge import check_held_out, check_judge, judged_nats
 from scaling.evaluate.measurement import Measurement, Report, Trained, Weights, load_trained
 from scaling.evaluate.truth import against_truth
 from scaling.evaluate.written import Written, write
-from scaling.generation import Settings, sampler_for
-from scaling.generation.sampler import Energy
+from scaling.generation import SAMPLERS, GenerationError, Settings, sampler_for, why_unfit
+from scaling.generation.sampler import Energy, check_settings
+from scaling.spec import RunSpec
 from scaling.store import Store
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
 
@@ -66,7 +67,14 @@ class GenerationOptions:
             raise EvaluationError(
                 f"samples={self.samples} leave nothing to compare a text with; give 2 or more"
             )
-        self.settings()  # says what is wrong with them
+        settings = self.settings()  # says what is wrong with them
+        if self.seed < 0:
+            raise GenerationError(f"seed={self.seed} is negative; give 0 or more")
+        if self.sampler in SAMPLERS:
+            check_settings(self.sampler, SAMPLERS[self.sampler], settings)
+        elif self.sampler != "default":
+            known = ", ".join(["default", *SAMPLERS])
+            raise GenerationError(f"sampler={self.sampler!r} is unknown; known: {known}")
 
     def settings(self) -> Settings:
         return Settings(
@@ -202,4 +210,11 @@ def _missing(values: dict[str, Any], written: Written, is_judged: bool) -> dict[
     return missing
 
 
-MEASUREMENT = Measurement(options=GenerationOptions, measure=measure)
+def unfit(spec: RunSpec, options: GenerationOptions) -> str | None:
+    """Why a run cannot write so: the sampler is for the other family of models."""
+    if options.sampler == "default":
+        return None
+    return why_unfit(options.sampler, spec)
+
+
+MEASUREMENT = Measurement(options=GenerationOptions, measure=measure, unfit=unfit)

@@ -33,6 +33,9 @@ from scaling.text import Text
 from scaling.text_of_run import check_text, text_of
 from scaling.words import did_you_mean
 
+# Why a measurement with these options has no meaning for a run; None where it has one.
+Unfit = Callable[[RunSpec, Any], str | None]
+
 # Called with how many parts of how many are done.
 Report = Callable[[int, int], None]
 Weights = Literal["trained", "initial"]
@@ -41,6 +44,11 @@ Weights = Literal["trained", "initial"]
 def no_data(options: Any) -> dict[str, str]:
     """For a measurement that needs the training corpus alone, or nothing."""
     return {}
+
+
+def fits_all(spec: RunSpec, options: Any) -> str | None:
+    """For a measurement that has a meaning for every run."""
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +62,15 @@ class Measurement:
             text as keys. A null is explained in the mapping `missing` among them, by its dotted
             name. It calls the report now and then, for people who wait.
         data: name -> fingerprint of the data that the options name, beside the training corpus.
+        unfit: says why it has no meaning for a run, such as a sampler of masked models for a causal
+            one; a sweep leaves these pairs out of its grid.
         version: grows when `measure` comes to measure something else, so that it is measured anew.
     """
 
     options: type[Any]
     measure: Callable[[Trained, Any, Report], dict[str, Any]]
     data: Callable[[Any], dict[str, str]] = no_data
+    unfit: Unfit = fits_all
     version: int = 1
 
 
@@ -141,6 +152,12 @@ def make_evaluation(name: str, of: str, given: Mapping[str, Any]) -> EvaluationS
         version=measurement.version,
         places=places,
     )
+
+
+def why_unfit(name: str, given: Mapping[str, Any], run: RunSpec) -> str | None:
+    """Why a measurement with these options has no meaning for a run; None where it has one."""
+    measurement = load_measurement(name)
+    return measurement.unfit(run, make_options(measurement.options, given, what=name))
 
 
 def is_untrained(spec: EvaluationSpec) -> bool:

@@ -46,7 +46,7 @@ SAMPLERS: dict[str, Sampler] = {
 
 __all__ = [
     "SAMPLERS", "Cost", "GenerationError", "Generated", "Settings", "Task", "Trace",
-    "generate", "sampler_for", "start",
+    "generate", "sampler_for", "start", "why_unfit",
 ]  # fmt: skip
 
 
@@ -64,6 +64,18 @@ def sampler_for(spec: RunSpec, ids_BT: Tensor) -> str:
     if not OBJECTIVES[spec.objective].predicts_next:
         return "any_order"
     return "importance" if is_read_after_blank(ids_BT).any() else "ancestral"
+
+
+def why_unfit(name: str, spec: RunSpec) -> str | None:
+    """Why a sampler is not for a run; None where it is."""
+    predicts_next = OBJECTIVES[spec.objective].predicts_next
+    if SAMPLERS[name].predicts_next == predicts_next:
+        return None
+    fitting = [n for n, s in SAMPLERS.items() if s.predicts_next == predicts_next]
+    return (
+        f"sampler={name!r} does not fit objective={spec.objective!r}, which predicts "
+        f"{'the next token' if predicts_next else 'hidden tokens'}; choose {', '.join(fitting)}"
+    )
 
 
 def start(
@@ -87,13 +99,8 @@ def start(
     if name not in SAMPLERS:
         raise GenerationError(f"sampler={name!r} is unknown; known: {', '.join(SAMPLERS)}")
     sampler, reader = SAMPLERS[name], Reader(model, spec)
-    if sampler.predicts_next != reader.predicts_next:
-        fitting = [n for n, s in SAMPLERS.items() if s.predicts_next == reader.predicts_next]
-        raise GenerationError(
-            f"sampler={name!r} does not fit objective={spec.objective!r}, which predicts "
-            f"{'the next token' if reader.predicts_next else 'hidden tokens'}; "
-            f"choose {', '.join(fitting)}"
-        )
+    if (reason := why_unfit(name, spec)) is not None:
+        raise GenerationError(reason)
     if seed < 0:
         raise GenerationError(f"seed={seed} is negative; give 0 or more")
     check_settings(name, sampler, settings)
