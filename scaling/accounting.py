@@ -60,11 +60,16 @@ def train_flops_per_sequence(spec: RunSpec) -> int:
             f"objective={spec.objective!r} predicts the next token, which arch={spec.arch!r} sees "
             "in both directions; choose attention causal with arch decoder, or objective mlm"
         )
-    n_pairs = int(objective.uses_pairs)
+    n_pairs = int(objective.pair_term is not None)
     if n_pairs and "pair_head" not in count_params(spec):
         raise SpecError(
             f"objective={spec.objective!r} needs a pair head, which arch={spec.arch!r} lacks; "
-            "choose arch bert, or an objective without pairs"
+            "choose arch bert or encoder-pairs, or an objective without pairs"
+        )
+    if objective.uses_pairs and model.segment_embedding is None:
+        raise SpecError(
+            f"objective={spec.objective!r} tells two segments apart, for which arch={spec.arch!r} "
+            "has no embedding; choose arch bert or encoder-pairs, or an objective without pairs"
         )
     return PASSES * forward_flops(
         spec,

@@ -1,8 +1,13 @@
-"""The arms of question 2: what separates GPT from BERT, one difference at a time.
+"""The arms of the questions: what a sweep compares, one difference at a time. It names them with
+the parameter `arm`.
 
-From next-token prediction to masked language modelling, each arm changes one thing: how many
-tokens give a loss, whether the input is corrupted, in which direction attention looks, at which
-rate tokens are hidden. A sweep names them with the parameter `arm`.
+Question 2, what separates GPT from BERT: from next-token prediction to masked language modelling,
+each arm changes one thing: how many tokens give a loss, whether the input is corrupted, in which
+direction attention looks, at which rate tokens are hidden.
+
+Question 4, what next-sentence prediction does to BERT: the format of pairs comes first and alone,
+then a loss on them, with three kinds of wrong pairs, then that loss without MLM. All are cut at
+sentences, as segments of the original are.
 """
 
 from __future__ import annotations
@@ -24,4 +29,21 @@ ARMS: dict[str, dict[str, Any]] = {
     "prefix": {"arch": "decoder", "objective": "prefix"},
     # A6: at every rate, trained for the bound that masked models are judged by.
     "diffusion": {"arch": "encoder", "objective": "diffusion"},
+    # MLM on windows of text, as RoBERTa is trained.
+    "mlm": {"arch": "encoder-pairs", "objective": "mlm"},
+    # On pairs whose labels nobody asks for: what does the format cost?
+    "mlm-pairs": {"arch": "encoder-pairs", "objective": "mlm-pairs", "pair_cut": "sentence"},
+    # BERT: wrong pairs come from two documents.
+    "mlm+nsp": {"arch": "encoder-pairs", "objective": "mlm+nsp", "pair_cut": "sentence"},
+    # From two places of one document, which share their topic.
+    "mlm+nsp-same": {
+        "arch": "encoder-pairs",
+        "objective": "mlm+nsp",
+        "pair_cut": "sentence",
+        "negatives": "same_document",
+    },
+    # ALBERT: wrong pairs are right ones swapped.
+    "mlm+sop": {"arch": "encoder-pairs", "objective": "mlm+sop", "pair_cut": "sentence"},
+    # No MLM loss: what do pairs alone teach?
+    "nsp": {"arch": "encoder-pairs", "objective": "nsp", "pair_cut": "sentence"},
 }

@@ -13,13 +13,13 @@ from functools import lru_cache
 import numpy as np
 
 from scaling.draws import permutation, random_below
-from scaling.pairs import PairBatch, pairs, unique_pair_tokens, validation_pairs
+from scaling.pairs import PairBatch, PairKind, pairs, unique_pair_tokens, validation_pairs
 from scaling.text import TextError, TokenStream, count_text_tokens
 from scaling.tokenizer import CLS_ID
 
 __all__ = [
-    "PairBatch", "pairs", "unique_pair_tokens", "unique_text_tokens", "validation_pairs",
-    "validation_windows", "windows",
+    "PairBatch", "PairKind", "pairs", "unique_pair_tokens", "unique_text_tokens",
+    "validation_pairs", "validation_windows", "windows",
 ]  # fmt: skip
 
 # Keys of the two uses that windows make of random numbers.

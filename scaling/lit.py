@@ -94,14 +94,14 @@ class LitRun(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.objective.nll(self.model, batch)
-        for term, (nats, targets) in terms.items():
+        for term, found in terms.items():
             seen = self._nats_since_reading.get(term)
-            nats = nats.detach().double()
+            nats = found.nats.detach().double()
             self._nats_since_reading[term] = nats if seen is None else seen + nats
-            self._targets_of_step[term] = targets
+            self._targets_of_step[term] = found.targets
         # Counts are those of the whole step; Lightning divides by the number of micro-batches and
         # averages over devices, so each piece is scaled up.
-        loss = torch.stack([nats / max(targets, 1) for nats, targets in terms.values()]).sum()
+        loss = torch.stack([term.nats / max(term.targets, 1) for term in terms.values()]).sum()
         return loss * (self.trainer.world_size * self.micro_batches)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:

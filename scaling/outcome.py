@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from scaling import accounting, peak_memory
-from scaling.batches import unique_pair_tokens, unique_text_tokens
 from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
 from scaling.evaluate.optimum import check_leak, optimum
@@ -28,11 +27,12 @@ class Evaluation:
     """A trained model on the fixed validation set.
 
     Attributes:
+        code: None where the objective trains no token head.
         no_optimum: why the Bayes optimum is not known where one may be expected; else empty.
     """
 
     losses: dict[str, TermLoss]
-    code: BitsPerByte
+    code: BitsPerByte | None
     no_optimum: str
     seconds: float
 
@@ -61,8 +61,11 @@ def evaluate(lit: LitRun) -> Evaluation:
         optimal_nats=optimal_nats,
     )
     check_leak(losses)
-    code = bits_per_byte(lit.model, text, spec, device=lit.device, micro_batch=rows)
-    if not all(map(math.isfinite, (code.value, *(x.nats_per_target for x in losses.values())))):
+    code = None
+    if objective.head_positions(spec):
+        code = bits_per_byte(lit.model, text, spec, device=lit.device, micro_batch=rows)
+    measured = [loss.nats_per_target for loss in losses.values()]
+    if not all(map(math.isfinite, [*measured, *([code.value] if code else [])])):
         raise Diverged("the loss of the trained model on the validation set is not finite")
     return Evaluation(
         losses=losses, code=code, no_optimum=why_none, seconds=time.monotonic() - started
@@ -84,9 +87,8 @@ def done_record(
         session: origin, and training time of all attempts, this one included.
         seconds_before_training: what this attempt spent on reading and building.
     """
-    spec, text, objective = lit.spec, lit.text, lit.objective
+    spec = lit.spec
     losses, code = found.losses, found.code
-    count_unique = unique_pair_tokens if objective.uses_pairs else unique_text_tokens
     return RunRecord(
         run_id=spec.run_id,
         spec=spec,
@@ -95,16 +97,11 @@ def done_record(
         **_counts(spec),
         tokens_seen=spec.train_tokens,
         tokens_predicted=lit.tokens_predicted,
-        tokens_unique=count_unique(
-            text.train,
-            seq_len=spec.seq_len,
-            n_sequences=spec.total_steps * spec.sequences_per_step,
-            seed=spec.seed,
-        ),
+        tokens_unique=lit.objective.unique_tokens(lit.text, spec),
         losses=losses,
-        bits_per_byte=code.value,
-        bits_per_byte_kind=code.kind,
-        bits_per_byte_standard_error=code.standard_error,
+        bits_per_byte=code.value if code else None,
+        bits_per_byte_kind=code.kind if code else None,
+        bits_per_byte_standard_error=code.standard_error if code else None,
         curve=tuple(lit.curve),
         provenance=_provenance(
             spec,
@@ -123,6 +120,8 @@ def _missing(found: Evaluation) -> dict[str, str]:
     missing = {}
     if any(loss.standard_error is None for loss in found.losses.values()):
         missing["standard_error"] = "the validation set is a single batch, which has no spread"
+    if found.code is None:
+        missing["bits_per_byte"] = "the objective trains no token head"
     if found.no_optimum:
         missing["optimum"] = found.no_optimum
     return missing

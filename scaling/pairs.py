@@ -2,7 +2,8 @@
 
 Half of the pairs are consecutive spans of one document, half are spans of two documents (Devlin
 et al. 2018, arXiv:1810.04805, section 3.1, task 2). Here a pair's lengths and both places are
-drawn before its label, so neither lengths nor places say anything about the label.
+drawn before its label, so neither lengths nor places say anything about the label. Spans are cut
+anywhere, or at sentences: `scaling.sentence_pairs`, which knows harder negatives as well.
 
 Axes: B batch, T sequence.
 """
@@ -15,6 +16,9 @@ from functools import lru_cache
 import numpy as np
 
 from scaling.draws import random_below, random_bits
+from scaling.grammar.pairs import Negatives
+from scaling.sentence_pairs import sentence_spans
+from scaling.sentences import Sentences
 from scaling.text import TextError, TokenStream, count_text_tokens
 from scaling.tokenizer import CLS_ID, PAD_ID, SEP_ID
 
@@ -44,8 +48,31 @@ class PairBatch:
     is_next_B: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairKind:
+    """Which pairs are drawn.
+
+    Attributes:
+        negatives: where a wrong second segment comes from; `swapped`, both in the wrong order.
+        sentences: those of the stream, to cut it at; None to cut it anywhere, which gives
+            `random` and `swapped` negatives only.
+    """
+
+    negatives: Negatives = "random"
+    sentences: Sentences | None = None
+
+
+RANDOM_SPANS = PairKind()
+
+
 def pairs(
-    stream: TokenStream, *, seq_len: int, seed: int, first_sequence: int, n_sequences: int
+    stream: TokenStream,
+    *,
+    seq_len: int,
+    seed: int,
+    first_sequence: int,
+    n_sequences: int,
+    kind: PairKind = RANDOM_SPANS,
 ) -> PairBatch:
     """Pairs `first_sequence` and following of a training run.
 
@@ -53,10 +80,10 @@ def pairs(
     never come up. Sequences 2j and 2j+1 carry opposite labels, in random order.
 
     Raises:
-        TextError: `seq_len` leaves no room, or fewer than two documents can be split.
+        TextError: `seq_len` leaves no room, or too few documents can be split.
     """
     starts_a, lengths_a, starts_b, lengths_b, is_next = _spans(
-        stream, seq_len, seed, first_sequence, n_sequences
+        stream, kind, seq_len, seed, first_sequence, n_sequences
     )
     position = np.arange(seq_len)
     end_a, start_b = (1 + lengths_a)[:, None], (2 + lengths_a)[:, None]
@@ -76,25 +103,39 @@ def pairs(
     )
 
 
-def validation_pairs(stream: TokenStream, *, seq_len: int, n_sequences: int) -> PairBatch:
+def validation_pairs(
+    stream: TokenStream, *, seq_len: int, n_sequences: int, kind: PairKind = RANDOM_SPANS
+) -> PairBatch:
     """The fixed pairs of a validation split; the same for every run.
 
     Raises:
-        TextError: `seq_len` leaves no room, or fewer than two documents can be split.
+        TextError: `seq_len` leaves no room, or too few documents can be split.
     """
     return pairs(
-        stream, seq_len=seq_len, seed=_VALIDATION_SEED, first_sequence=0, n_sequences=n_sequences
+        stream,
+        seq_len=seq_len,
+        seed=_VALIDATION_SEED,
+        first_sequence=0,
+        n_sequences=n_sequences,
+        kind=kind,
     )
 
 
 def unique_pair_tokens(
-    stream: TokenStream, *, seq_len: int, n_sequences: int, seed: int = 0
+    stream: TokenStream,
+    *,
+    seq_len: int,
+    n_sequences: int,
+    seed: int = 0,
+    kind: PairKind = RANDOM_SPANS,
 ) -> int:
     """Tokens of the stream that the first `n_sequences` pairs of a training run cover."""
     starts, ends = [], []
     for first in range(0, n_sequences, _PORTION_SEQUENCES):
         portion = min(_PORTION_SEQUENCES, n_sequences - first)
-        start_a, length_a, start_b, length_b, _ = _spans(stream, seq_len, seed, first, portion)
+        start_a, length_a, start_b, length_b, _ = _spans(
+            stream, kind, seq_len, seed, first, portion
+        )
         starts += [start_a, start_b]
         ends += [start_a + length_a, start_b + length_b]
     if not starts:
@@ -103,11 +144,26 @@ def unique_pair_tokens(
 
 
 def _spans(
-    stream: TokenStream, seq_len: int, seed: int, first_sequence: int, n_sequences: int
+    stream: TokenStream,
+    kind: PairKind,
+    seq_len: int,
+    seed: int,
+    first_sequence: int,
+    n_sequences: int,
 ) -> tuple[np.ndarray, ...]:
-    """Where A and B start, how long they are, and whether B follows A; each [B]."""
+    """Start and length of A, start and length of B, and whether B follows A; each [B]."""
     if seq_len < 5:
         raise TextError(f"seq_len={seq_len} leaves no room for a pair; give at least 5")
+    if kind.sentences is not None:
+        return sentence_spans(
+            kind.sentences,
+            kind.negatives,
+            seq_len=seq_len,
+            seed=seed,
+            first_sequence=first_sequence,
+            n_sequences=n_sequences,
+        )
+    assert kind.negatives != "same_document", "a spec with such negatives cuts at sentences"
     starts, lengths, cumulative = _splittable(stream)
     number = np.arange(first_sequence, first_sequence + n_sequences)
     label = random_bits(number // 2, seed, _LABEL) & np.uint64(1)
@@ -129,6 +185,15 @@ def _spans(
     place_a = random_below(lengths[first] - length + 1, number, seed, _PLACE_A)
     place_b = random_below(lengths[other] - length + 1, number, seed, _PLACE_B)
     start_a = starts[first] + place_a
+    if kind.negatives == "swapped":
+        length_b = length - length_a
+        return (
+            np.where(is_next, start_a, start_a + length_a),
+            np.where(is_next, length_a, length_b),
+            np.where(is_next, start_a + length_a, start_a),
+            np.where(is_next, length_b, length_a),
+            is_next,
+        )
     start_b = length_a + np.where(is_next, start_a, starts[other] + place_b)
     return start_a, length_a, start_b, length - length_a, is_next
 

@@ -34,15 +34,18 @@ class LearningRateRule:
 
 
 # The exponent is Porian et al.'s (arXiv:2406.19146, section 3); two sizes do not settle one. With
-# it, each anchor passes within a factor of 1.25 of the parabola's minimum at both sizes. MLM with
-# next-sentence prediction has no sweep of its own and takes the rule of MLM.
+# it, each anchor passes within a factor of 1.25 of the parabola's minimum at both sizes. What is
+# learned from pairs has no sweep of its own and takes the rule of MLM.
 _EXPONENT = -1 / 3
 LEARNING_RATES: dict[str, LearningRateRule] = {
     "clm": LearningRateRule(at_100k=0.0034, exponent=_EXPONENT, ceiling=0.008),
     "mlm": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
     "prefix": LearningRateRule(at_100k=0.0034, exponent=_EXPONENT, ceiling=0.008),
     "diffusion": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
-    "mlm+nsp": LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
+    **dict.fromkeys(
+        ("mlm-pairs", "mlm+nsp", "mlm+sop", "nsp"),
+        LearningRateRule(at_100k=0.0011, exponent=_EXPONENT, ceiling=0.004),
+    ),
 }
 
 BATCH_SEQUENCES = 8

@@ -41,6 +41,8 @@ class TermLoss:
         optimal_nats_per_target: the same targets under the distribution that the text was drawn
             from, where that is known: no model can do better.
         excess_standard_error: of the difference of the two.
+        accuracy: share of the targets that were predicted rightly, where each is a decision
+            about a pair; null for tokens.
     """
 
     nats_per_target: float
@@ -49,6 +51,8 @@ class TermLoss:
     unigram_nats_per_target: float | None = None
     optimal_nats_per_target: float | None = None
     excess_standard_error: float | None = None
+    accuracy: float | None = None
+    accuracy_standard_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +117,7 @@ class RunRecord:
         params_non_embedding: without token, position and segment embeddings.
         train_flops: exact forward and backward FLOPs as if trained from scratch.
         train_flops_6nd: the rule of thumb, 6 x params_non_embedding x tokens.
-        tokens_seen: positions processed. tokens_predicted: targets that gave a loss.
+        tokens_seen: positions processed. tokens_predicted: tokens that gave a loss.
         tokens_unique: text tokens seen at least once.
         bits_per_byte: of held-out text under a normalised distribution; `exact` for causal
             models, `upper_bound` for the any-order bound of masked ones.

@@ -13,6 +13,15 @@ from typing import Any, Literal
 Precision = Literal["float32", "bf16"]
 Attention = Literal["default", "causal", "bidirectional"]
 Corruption = Literal["bert", "mask"]
+PairNegatives = Literal["random", "same_document"]
+PairCut = Literal["anywhere", "sentence"]
+
+_CHOICES: dict[str, object] = {
+    "attention": Attention,
+    "corruption": Corruption,
+    "negatives": PairNegatives,
+    "pair_cut": PairCut,
+}
 
 # What names a thing for people, or says where it lies, is not part of its identity:
 # the fingerprints are.
@@ -48,6 +57,9 @@ class RunSpec:
         attention: `default` is the architecture's own direction.
         target_share: share of the text tokens that give CLM a loss.
         eval_tokens: positions of the fixed validation set.
+        negatives: where next-sentence prediction finds a wrong second segment: in another
+            document, or elsewhere in the same one.
+        pair_cut: where a document may be cut into segments of a pair.
     """
 
     arch: str
@@ -78,6 +90,8 @@ class RunSpec:
     corruption: Corruption = "bert"
     target_share: float = 1.0
     eval_tokens: int = 131072
+    negatives: PairNegatives = "random"
+    pair_cut: PairCut = "anywhere"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -136,10 +150,15 @@ class RunSpec:
                 raise SpecError(f"{name}={getattr(self, name)} is not in [0, 1); 0.9 is usual")
         if self.precision not in typing.get_args(Precision):
             raise SpecError(f"precision={self.precision!r} is unknown; known: float32, bf16")
-        for name, choices in (("attention", Attention), ("corruption", Corruption)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in typing.get_args(choices):
                 known = ", ".join(typing.get_args(choices))
                 raise SpecError(f"{name}={getattr(self, name)!r} is unknown; known: {known}")
+        if self.negatives == "same_document" and self.pair_cut == "anywhere":
+            raise SpecError(
+                "negatives='same_document' with pair_cut='anywhere': a span that starts a letter "
+                "later is no wrong one; give pair_cut sentence"
+            )
 
     @property
     def run_id(self) -> str:

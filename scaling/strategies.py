@@ -24,10 +24,13 @@ def make_strategy(split: Split, rank: int, lit: LitRun) -> Strategy | str:
         sharded = ShardedStrategy(data_parallel_size=split.devices, tensor_parallel_size=1)
         sharded.cluster_environment = ranks
         return sharded
-    # Published BERT keeps its pair head where the objective has no pairs, and gives it no
-    # gradient. Looking for such parameters costs a walk over the graph at each step.
+    # Published BERT keeps its heads where the objective has no pairs, or no tokens, to predict,
+    # and gives them no gradient. Looking for such parameters costs a walk over the graph at each
+    # step.
     has_pair_head = getattr(lit.model, "pair_head", None) is not None
-    unused = has_pair_head and not lit.objective.uses_pairs
+    unused = (has_pair_head and lit.objective.pair_term is None) or (
+        lit.model.head is not None and lit.objective.head_positions(lit.spec) == 0
+    )
     return DDPStrategy(cluster_environment=ranks, find_unused_parameters=unused)
 
 

@@ -61,7 +61,7 @@ def backward(model: LanguageModel, spec: RunSpec, batch: Batch) -> None:
     enabled = spec.precision == "bf16"
     with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         terms = OBJECTIVES[spec.objective].nll(model, batch)
-    torch.stack([nats / n for nats, n in terms.values()]).sum().backward()
+    torch.stack([term.nats / max(term.targets, 1) for term in terms.values()]).sum().backward()
 
 
 def measured_flops_per_sequence(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> float:
@@ -91,7 +91,8 @@ def test_flops_equal_those_counted_over_a_step_on_random_shapes(
 ) -> None:
     rng = random.Random(seed)
     arch = list(MODELS)[seed % len(MODELS)]
-    allowed = {"mlm", "mlm+nsp"} if arch == "bert" else {"mlm"}
+    on_pairs = {name for name in OBJECTIVES if OBJECTIVES[name].uses_pairs}
+    allowed = {"mlm", *on_pairs} if arch in WITH_PAIRS else {"mlm"}
     allowed |= {"clm"} if DEFAULT_OBJECTIVE[arch] == "clm" else set()
     objective = rng.choice([name for name in OBJECTIVES if name in allowed])
     n_head, seq_len, rows = rng.randint(1, 5), rng.randint(8, 70), rng.randint(1, 3)
@@ -106,6 +107,20 @@ def test_flops_equal_those_counted_over_a_step_on_random_shapes(
     assert train_flops_per_sequence(spec) == measured_flops_per_sequence(spec, monkeypatch)
 
 
+def test_the_arms_on_pairs_cost_what_their_losses_cost() -> None:
+    """MLM on pairs costs what it does on windows; the pair head and the token head add up."""
+    flops = {
+        name: train_flops_per_sequence(make_spec(arch="bert", objective=name))
+        for name in ("mlm", "mlm-pairs", "mlm+nsp", "mlm+sop", "nsp")
+    }
+    assert flops["mlm-pairs"] == flops["mlm"]
+    assert flops["mlm+sop"] == flops["mlm+nsp"]
+    pair_head_flops = 3 * 2 * (32 * 32 + 32 * 2)
+    assert flops["mlm+nsp"] - flops["mlm"] == pair_head_flops
+    # 5 targets of 31 positions: the transform and the tied projection.
+    assert flops["mlm+nsp"] - flops["nsp"] == 3 * 2 * 5 * (32 * 32 + 32 * 260)
+
+
 @pytest.mark.parametrize("arch", ["encoder", "decoder"])
 def test_both_directions_of_attention_cost_the_same(arch: str) -> None:
     flops = {
@@ -115,6 +130,7 @@ def test_both_directions_of_attention_cost_the_same(arch: str) -> None:
     assert len(flops) == 1
 
 
+WITH_PAIRS = ("bert", "encoder-pairs")
 GPT2_SMALL = {**shape_of("85M"), "vocab_size": 50257, "seq_len": 1024}
 BERT_BASE = {**shape_of("85M"), "vocab_size": 30522, "seq_len": 512}
 HORIZONS = {"warmup_tokens": 0, "cooldown_tokens": 0, "batch_tokens": 1024, "train_tokens": 1024}
@@ -149,7 +165,7 @@ def test_groups_sum_to_the_parameters_of_the_real_model(arch: str) -> None:
     assert sum(groups.values()) == params_total(spec)
     assert params_total(spec) == sum(p.numel() for p in build_model(spec).parameters())
     # 260 tokens and 32 positions of width 32, and two segments where there are any.
-    embedding_params = (260 + 32 + 2 * (arch == "bert")) * 32
+    embedding_params = (260 + 32 + 2 * (arch in WITH_PAIRS)) * 32
     assert params_total(spec) - params_non_embedding(spec) == embedding_params
 
 
@@ -191,7 +207,9 @@ def test_memory_is_within_a_fifth_of_what_the_allocator_hands_out(
 def test_a_pair_objective_needs_a_pair_head() -> None:
     with pytest.raises(SpecError, match="arch='gpt' lacks"):
         train_flops_per_token(make_spec(arch="gpt", objective="mlm+nsp"))
-    with pytest.raises(SpecError, match=r"known: clm, mlm, mlm\+nsp"):
+    with pytest.raises(SpecError, match="for which arch='encoder' has no embedding"):
+        train_flops_per_token(make_spec(arch="encoder", objective="mlm-pairs"))
+    with pytest.raises(SpecError, match="known: clm, mlm, mlm-pairs"):
         train_flops_per_token(make_spec(objective="electra"))
 
 

@@ -20,7 +20,10 @@ from tests.factories import make_text, spec_for
 ARCH = {
     "clm": "decoder",
     "mlm": "encoder",
+    "mlm-pairs": "bert",
     "mlm+nsp": "bert",
+    "mlm+sop": "bert",
+    "nsp": "bert",
     "diffusion": "encoder",
     "prefix": "decoder",
 }
@@ -54,7 +57,7 @@ def test_special_tokens_are_never_targets(name: str, text: Text) -> None:
     seen_specials = set()
     for step in range(20):
         batch = OBJECTIVES[name].training_batch(text, spec, step)
-        assert int(targets(batch).min()) >= FIRST_TEXT_ID
+        assert (targets(batch) >= FIRST_TEXT_ID).all()
         predicted = batch.targets if batch.predicted is None else batch.predicted
         assert predicted == len(targets(batch))
         seen_specials |= set(batch.input_ids_BT.unique().tolist()) & {PAD_ID, CLS_ID, SEP_ID}
@@ -178,6 +181,30 @@ def test_nsp_labels_are_balanced_and_told_apart_by_class_zero(text: Text) -> Non
     assert terms["nsp"][1] == spec.sequences_per_step
 
 
+def test_a_pair_is_right_where_its_larger_logit_says_so(text: Text) -> None:
+    spec = spec_for(text, arch="bert", objective="nsp")
+    model = build_model(spec).requires_grad_(False)
+    batch = OBJECTIVES["nsp"].training_batch(text, spec, 0)
+    model.pair_head.bias.copy_(torch.tensor([50.0, 0.0]))
+    always_next = OBJECTIVES["nsp"].nll(model, batch)["nsp"]
+    assert always_next.correct is not None
+    assert batch.is_next_B is not None
+    assert int(always_next.correct) == int(batch.is_next_B.sum())
+
+
+def test_the_arms_on_pairs_differ_in_their_losses_alone(text: Text) -> None:
+    """MLM with and without a loss on the pairs, and that loss alone, read the same input."""
+    batches = {
+        name: OBJECTIVES[name].training_batch(text, spec_for(text, arch="bert", objective=name), 3)
+        for name in ("mlm-pairs", "mlm+nsp", "nsp")
+    }
+    assert len({batch.input_ids_BT.numpy().tobytes() for batch in batches.values()}) == 1
+    assert torch.equal(batches["mlm-pairs"].target_ids_M, batches["mlm+nsp"].target_ids_M)
+    model = build_model(spec_for(text, arch="bert", objective="nsp"))
+    terms = {name: set(OBJECTIVES[name].nll(model, batch)) for name, batch in batches.items()}
+    assert terms == {"mlm-pairs": {"mlm"}, "mlm+nsp": {"mlm", "nsp"}, "nsp": {"nsp"}}
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_shards_sum_to_the_whole(name: str, text: Text) -> None:
     """What two devices compute adds up to what one does, and the counts are the step's."""
@@ -187,11 +214,13 @@ def test_shards_sum_to_the_whole(name: str, text: Text) -> None:
     whole = OBJECTIVES[name].training_batch(text, spec, 0)
     complete = OBJECTIVES[name].nll(model, whole)
     shares = [OBJECTIVES[name].nll(model, whole.shard(rank, 2)) for rank in range(2)]
-    for term, (nats, count) in complete.items():
-        assert float(sum(share[term][0] for share in shares)) == pytest.approx(
-            float(nats), rel=1e-5
+    for term, loss in complete.items():
+        assert float(sum(share[term].nats for share in shares)) == pytest.approx(
+            float(loss.nats), rel=1e-5
         )
-        assert all(share[term][1] == count for share in shares)
+        assert all(share[term].targets == loss.targets for share in shares)
+        if loss.correct is not None:
+            assert sum(int(share[term].correct) for share in shares) == int(loss.correct)
 
 
 def last_seen(

@@ -42,7 +42,10 @@ class Noisy:
         terms: Terms = self._objective.nll(model, batch)
         if not torch.is_grad_enabled():
             return terms
-        return {term: (nats * (0.5 + torch.rand(())), n) for term, (nats, n) in terms.items()}
+        return {
+            term: loss._replace(nats=loss.nats * (0.5 + torch.rand(())))
+            for term, loss in terms.items()
+        }
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,10 @@ def test_run_id_ignores_the_place_of_the_text_but_not_its_content() -> None:
 
 
 def test_every_other_field_is_part_of_the_identity() -> None:
-    spec = make_spec(d_model=64, n_head=4)
+    spec = make_spec(d_model=64, n_head=4, pair_cut="sentence")
     changes = {
+        "negatives": "same_document",
+        "pair_cut": "anywhere",
         "train_tokens": spec.train_tokens + spec.batch_tokens,
         "batch_tokens": spec.batch_tokens * 2,
         "cooldown_tokens": spec.cooldown_tokens + 2 * spec.batch_tokens,
@@ -50,6 +52,12 @@ def test_every_other_field_is_part_of_the_identity() -> None:
         changed = {field.name: new, **({"n_head": 1} if field.name == "d_model" else {})}
         ids.add(spec.replace(**changed).run_id)
     assert len(ids) == len(fields) + 1
+
+
+def test_wrong_pairs_of_one_document_are_cut_at_sentences() -> None:
+    assert make_spec(pair_cut="sentence", negatives="same_document").negatives == "same_document"
+    with pytest.raises(SpecError, match="give pair_cut sentence"):
+        make_spec(negatives="same_document")
 
 
 def test_horizons_of_one_trunk_share_its_id() -> None:

@@ -42,7 +42,7 @@ def gradients(spec: RunSpec, batches: list[Batch]) -> dict[str, torch.Tensor]:
     model, objective = build_model(spec), OBJECTIVES[spec.objective]
     for batch in batches:
         terms = objective.nll(model, batch).values()
-        torch.stack([nats / targets for nats, targets in terms]).sum().backward()
+        torch.stack([term.nats / term.targets for term in terms]).sum().backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from scaling.corpora.grammar import known_grammar
+from scaling.evaluate.pair_optimum import pair_optimum
 from scaling.grammar.optimum import hidden_token_nats, next_token_nats
 from scaling.grammar.rules import ALPHABET, Grammar
 from scaling.models import build_shapes
 from scaling.objectives import OBJECTIVES, Batch
-from scaling.objectives.objective import NO_TARGET
+from scaling.objectives.objective import restored_ids, summed_at_targets
 from scaling.record import TermLoss
 from scaling.spec import RunSpec
 from scaling.tokenizer import FIRST_TEXT_ID, MASK_ID
@@ -33,30 +34,30 @@ class BeatsOptimumError(RuntimeError):
     """A loss under the Bayes optimum: the model sees what it is asked for."""
 
 
-def optimum(spec: RunSpec) -> tuple[OptimalNats | None, str]:
-    """How to compute the optimum of a run's main term; else None, and why there is none.
+def optimum(spec: RunSpec) -> tuple[dict[str, OptimalNats], str]:
+    """How to compute the optimum of each term of a run; else none, and why there is none.
 
     The reason is empty where nobody expects one: the distribution of the corpus is not known.
     """
     grammar = known_grammar(spec.corpus)
     if grammar is None:
-        return None, ""
+        return {}, ""
     objective = OBJECTIVES[spec.objective]
-    if objective.uses_pairs:
-        return None, "pairs are cut out of documents at any place, not at sentences"
     if spec.tokenizer != "bytes":
-        return None, f"tokens of tokenizer={spec.tokenizer!r} are not the grammar's own"
+        return {}, f"tokens of tokenizer={spec.tokenizer!r} are not the grammar's own"
+    if objective.corrupts and spec.corruption != "mask":
+        return {}, f"corruption={spec.corruption!r} hides which tokens are true; give mask"
+    if objective.uses_pairs:
+        return pair_optimum(grammar, spec)
     if spec.seq_len != grammar.knobs.document_tokens + 2:
-        return None, (
+        return {}, (
             f"seq_len={spec.seq_len} cuts documents: one with its [CLS] and [SEP] has "
             f"{grammar.knobs.document_tokens + 2} positions"
         )
-    if objective.corrupts and spec.corruption != "mask":
-        return None, f"corruption={spec.corruption!r} hides which tokens are true; give mask"
     if objective.predicts_next:
-        return lambda batch: _next(grammar, batch), ""
+        return {objective.main_term: lambda batch: _next(grammar, batch)}, ""
     is_causal = build_shapes(spec).is_causal
-    return lambda batch: _hidden(grammar, batch, is_causal=is_causal), ""
+    return {objective.main_term: lambda batch: _hidden(grammar, batch, is_causal=is_causal)}, ""
 
 
 def check_leak(losses: Mapping[str, TermLoss]) -> None:
@@ -80,30 +81,18 @@ def _next(grammar: Grammar, batch: Batch) -> float:
     # The position before a token predicts it: [CLS] the first one. [SEP] is no target.
     by_position = np.zeros(batch.input_ids_BT.shape)
     by_position[:, :-2] = nats_BT
-    return _summed(by_position, batch)
+    return summed_at_targets(by_position, batch)
 
 
 def _hidden(grammar: Grammar, batch: Batch, *, is_causal: bool) -> float:
     ids_BT = batch.input_ids_BT.cpu().numpy()
     hidden_BT = (ids_BT == MASK_ID)[:, 1:-1]
-    flat = ids_BT.reshape(-1).copy()
-    index_M, target_ids_M = (x.cpu().numpy() for x in (batch.target_index_M, batch.target_ids_M))
-    counts = target_ids_M != NO_TARGET
-    flat[index_M[counts]] = target_ids_M[counts]
-    documents_BT = _terminals(flat.reshape(ids_BT.shape))
+    documents_BT = _terminals(restored_ids(batch))
     by_position = np.zeros(ids_BT.shape)
     by_position[:, 1:-1] = hidden_token_nats(
         grammar, documents_BT, hidden_BT, before_only=is_causal
     )
-    return _summed(by_position, batch)
-
-
-def _summed(nats_BT: np.ndarray, batch: Batch) -> float:
-    counts = batch.target_ids_M.cpu().numpy() != NO_TARGET
-    nats_M = nats_BT.reshape(-1)[batch.target_index_M.cpu().numpy()]
-    if batch.target_weight_M is not None:
-        nats_M = nats_M * batch.target_weight_M.cpu().numpy()
-    return float(nats_M[counts].sum())
+    return summed_at_targets(by_position, batch)
 
 
 def _terminals(ids_BT: np.ndarray) -> np.ndarray:

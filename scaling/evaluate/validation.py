@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from scaling.objectives import Batch, Objective
 from scaling.objectives.objective import NO_TARGET
 from scaling.record import TermLoss
 
+NO_OPTIMUM: Mapping[str, Callable[[Batch], float]] = MappingProxyType({})
+
 
 @torch.no_grad()
 def validation_losses(
@@ -23,7 +26,7 @@ def validation_losses(
     *,
     unigram_nats: np.ndarray | None = None,
     micro_batch: int | None = None,
-    optimal_nats: Callable[[Batch], float] | None = None,
+    optimal_nats: Mapping[str, Callable[[Batch], float]] = NO_OPTIMUM,
 ) -> dict[str, TermLoss]:
     """Mean loss of each term over all targets of `batches`; devices share the batches out.
 
@@ -32,19 +35,25 @@ def validation_losses(
         unigram_nats: code length of each id under the training text's unigram frequencies,
             shape [V]; where given, the same targets are also measured with it.
         micro_batch: sequences that the model takes at a time; None for a batch.
-        optimal_nats: of a batch, summed nats under the distribution of the text; the same
-            targets are measured with it too.
+        optimal_nats: term -> of a batch, summed nats under the distribution of the text; the
+            same targets are measured with it too.
     Returns:
-        term -> its loss. The standard error is that of a ratio of sums over batches.
+        term -> its loss. Standard errors are those of a ratio of sums over batches.
     """
     pieces = pieces_of([len(batch.input_ids_BT) for batch in batches], micro_batch)
     terms: list[str] = []
+    decides: list[bool] = []
 
     def measure(index: int) -> list[float]:
         batch, first, end = pieces[index]
         found = objective.nll(model, batches[batch].rows(first, end))
         terms[:] = found
-        return [float(number) for nats, targets in found.values() for number in (nats, targets)]
+        decides[:] = [loss.correct is not None for loss in found.values()]
+        return [
+            float(number)
+            for loss in found.values()
+            for number in (loss.nats, loss.targets, loss.correct or 0)
+        ]
 
     model.eval()
     rows = each_once(len(pieces), measure, batches[0].input_ids_BT.device)
@@ -53,17 +62,23 @@ def validation_losses(
     for i, term in enumerate(terms):
         # Each piece of a batch names the targets of the whole batch.
         sums = [(0.0, 0.0)] * len(batches)
+        hits = [(0.0, 0.0)] * len(batches)
         for (batch, _, _), row in zip(pieces, rows, strict=True):
-            sums[batch] = (sums[batch][0] + row[2 * i], row[2 * i + 1])
+            nats, targets, correct = row[3 * i : 3 * i + 3]
+            sums[batch] = (sums[batch][0] + nats, targets)
+            hits[batch] = (hits[batch][0] + correct, targets)
         mean, error, total = ratio_of_sums(sums)
-        unigram = optimal = excess_error = None
-        if optimal_nats is not None and term == objective.main_term:
+        unigram = optimal = excess_error = accuracy = accuracy_error = None
+        if term in optimal_nats:
             excess = [
-                (nats - optimal_nats(b), n) for b, (nats, n) in zip(batches, sums, strict=True)
+                (nats - optimal_nats[term](b), n)
+                for b, (nats, n) in zip(batches, sums, strict=True)
             ]
             difference, excess_error, _ = ratio_of_sums(excess)
             optimal = mean - difference
-        if unigram_nats is not None and term == objective.main_term:
+        if decides[i]:
+            accuracy, accuracy_error, _ = ratio_of_sums(hits)
+        elif unigram_nats is not None and term == objective.main_term:
             unigram = unigram_loss(batches, unigram_nats)
         losses[term] = TermLoss(
             nats_per_target=mean,
@@ -72,6 +87,8 @@ def validation_losses(
             unigram_nats_per_target=unigram,
             optimal_nats_per_target=optimal,
             excess_standard_error=excess_error,
+            accuracy=accuracy,
+            accuracy_standard_error=accuracy_error,
         )
     return losses
 

@@ -7,5 +7,5 @@ rules: Cagnetta et al. 2025, arXiv:2505.07067). On such a language the loss of t
 model is a number and not a fit: excess over it puts causal and masked models on one axis.
 
 rules: what a grammar consists of. sampling: documents. inference: belief propagation.
-optimum: Bayes-optimal losses and accuracies.
+optimum: Bayes-optimal losses of tokens. pairs: what can be known of a pair of sentences.
 """

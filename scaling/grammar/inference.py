@@ -103,6 +103,21 @@ def hidden_token_probs(grammar: Grammar, tokens_BT: np.ndarray) -> np.ndarray:
     return _downward(grammar, up, outside, left_only=False)
 
 
+def two_sentence_probs(
+    grammar: Grammar, tokens_BT: np.ndarray, root_law_SS: np.ndarray
+) -> np.ndarray:
+    """P(token t | all observed tokens but t) of two sentences, float64 [B, T, S].
+
+    Args:
+        tokens_BT: the first sentence and then the second.
+        root_law_SS: P(root of the first, root of the second).
+    """
+    up = inside(grammar, tokens_BT)
+    first_BS, second_BS = up.roots_BMS[:, 0], up.roots_BMS[:, 1]
+    outside_BMS = np.stack([second_BS @ root_law_SS.T, first_BS @ root_law_SS], axis=1)
+    return _downward(grammar, up, outside_BMS, left_only=False)
+
+
 def topic_probs(grammar: Grammar, tokens_BT: np.ndarray) -> np.ndarray:
     """P(topic | all observed tokens), float64 [B, Z]."""
     up = inside(grammar, tokens_BT)

@@ -10,6 +10,7 @@ from scaling.models.bert import Bert
 from scaling.models.decoder import decoder
 from scaling.models.encoder import encoder
 from scaling.models.gpt import gpt
+from scaling.models.pair_encoder import pair_encoder
 from scaling.models.roberta import roberta
 from scaling.models.transformer import LanguageModel
 from scaling.spec import RunSpec, SpecError
@@ -19,6 +20,7 @@ MODELS: dict[str, Callable[[RunSpec], LanguageModel]] = {
     "roberta": roberta,
     "gpt": gpt,
     "encoder": encoder,
+    "encoder-pairs": pair_encoder,
     "decoder": decoder,
 }
 
@@ -27,6 +29,7 @@ DEFAULT_OBJECTIVE: dict[str, str] = {
     "roberta": "mlm",
     "gpt": "clm",
     "encoder": "mlm",
+    "encoder-pairs": "mlm+nsp",
     "decoder": "clm",
 }
 

@@ -27,8 +27,8 @@ BERT = Architecture(
 class Bert(LanguageModel):
     """Adds the two layers over [CLS] that next-sentence prediction trains."""
 
-    def __init__(self, spec: RunSpec) -> None:
-        super().__init__(spec, BERT)
+    def __init__(self, spec: RunSpec, architecture: Architecture = BERT) -> None:
+        super().__init__(spec, architecture)
         self.pooler = nn.Linear(spec.d_model, spec.d_model)
         self.pair_head = nn.Linear(spec.d_model, 2)
 

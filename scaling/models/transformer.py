@@ -125,7 +125,7 @@ class LanguageModel(nn.Module):
         """Logits [B, 2] of next-sentence prediction, where the architecture has that head."""
         raise SpecError(
             "next-sentence prediction needs a pair head, which this architecture lacks; "
-            "choose arch bert, or an objective without pairs"
+            "choose arch bert or encoder-pairs, or an objective without pairs"
         )
 
     def initialise(self, seed: int) -> None:

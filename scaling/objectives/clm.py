@@ -13,6 +13,8 @@ from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import (
     NO_TARGET,
     Batch,
+    ReadsWindows,
+    Term,
     Terms,
     flat_index,
     is_text,
@@ -25,10 +27,9 @@ from scaling.spec import RunSpec
 from scaling.text import Text
 
 
-class CausalLanguageModelling:
+class CausalLanguageModelling(ReadsWindows):
     """Next-token prediction on all text tokens, or on a random share of them."""
 
-    uses_pairs = False
     predicts_next = True
     corrupts = False
     reads_prefix = False
@@ -53,7 +54,7 @@ class CausalLanguageModelling:
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
         hidden_BTE = model(batch.input_ids_BT)
-        return {"clm": (token_nats(model, hidden_BTE, batch), batch.targets)}
+        return {"clm": Term(token_nats(model, hidden_BTE, batch), batch.targets)}
 
 
 def causal_batch(ids_BT: np.ndarray, head_positions: int, rng: np.random.Generator) -> Batch:

@@ -17,6 +17,8 @@ from scaling.models import LanguageModel
 from scaling.objectives.masking import choose_positions
 from scaling.objectives.objective import (
     Batch,
+    ReadsWindows,
+    Term,
     Terms,
     is_text,
     step_rng,
@@ -29,10 +31,9 @@ from scaling.text import Text
 from scaling.tokenizer import MASK_ID
 
 
-class MaskedDiffusion:
+class MaskedDiffusion(ReadsWindows):
     """Prediction of hidden tokens at every rate, weighted to the any-order bound."""
 
-    uses_pairs = False
     predicts_next = False
     corrupts = False
     reads_prefix = False
@@ -59,7 +60,7 @@ class MaskedDiffusion:
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
         hidden_BTE = model(batch.input_ids_BT)
-        return {"diffusion": (token_nats(model, hidden_BTE, batch), batch.targets)}
+        return {"diffusion": Term(token_nats(model, hidden_BTE, batch), batch.targets)}
 
 
 def any_order_batch(ids_BT: np.ndarray, share_of: ShareOf, rng: np.random.Generator) -> Batch:

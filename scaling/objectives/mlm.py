@@ -15,6 +15,8 @@ from scaling.objectives.masking import choose_positions, corrupt
 from scaling.objectives.objective import (
     NO_TARGET,
     Batch,
+    ReadsWindows,
+    Term,
     Terms,
     flat_index,
     is_text,
@@ -30,10 +32,9 @@ from scaling.text import Text
 EVALUATION_MASK_RATE = 0.15
 
 
-class MaskedLanguageModelling:
+class MaskedLanguageModelling(ReadsWindows):
     """Prediction of a fixed share of the text tokens from all the others."""
 
-    uses_pairs = False
     predicts_next = False
     corrupts = True
     reads_prefix = False
@@ -70,7 +71,7 @@ class MaskedLanguageModelling:
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
         hidden_BTE = model(batch.input_ids_BT)
-        return {"mlm": (token_nats(model, hidden_BTE, batch), batch.targets)}
+        return {"mlm": Term(token_nats(model, hidden_BTE, batch), batch.targets)}
 
 
 def masked_positions(mask_rate: float, seq_len: int) -> int:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scaling.batches import windows
+from scaling.batches import unique_text_tokens, windows
 from scaling.models import LanguageModel
 from scaling.spec import RunSpec
 from scaling.text import Text
@@ -26,7 +26,23 @@ NO_TARGET = -100
 # Keeps the draws of masks apart from those of windows, which are keyed by (seed, pass).
 _MASK_STREAM = 0x6D61736B
 
-Terms = dict[str, tuple[Tensor, int]]
+
+class Term(NamedTuple):
+    """One term of a loss.
+
+    Attributes:
+        nats: summed over the targets of this batch.
+        targets: of the whole step.
+        correct: targets of this batch that were predicted rightly, where each is a decision
+            between two and not a token.
+    """
+
+    nats: Tensor
+    targets: int
+    correct: Tensor | None = None
+
+
+Terms = dict[str, Term]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +117,7 @@ class Objective(Protocol):
 
     Attributes:
         uses_pairs: whether sequences are sentence pairs, with a label for each.
+        pair_term: the term of the loss on those labels; None where they give none.
         predicts_next: whether a position predicts the token after it; a model that looks
             ahead would see the answer.
         corrupts: whether `spec.corruption` says what stands in place of a token to predict.
@@ -109,13 +126,14 @@ class Objective(Protocol):
     """
 
     uses_pairs: bool
+    pair_term: str | None
     predicts_next: bool
     corrupts: bool
     reads_prefix: bool
     main_term: str
 
     def head_positions(self, spec: RunSpec) -> int:
-        """Positions per sequence on which the token head is computed."""
+        """Positions per sequence on which the token head is computed; 0 trains no such head."""
 
     def training_batch(self, text: Text, spec: RunSpec, step: int) -> Batch:
         """The batch of optimizer step `step` (from 0): a function of (spec.seed, step) alone."""
@@ -123,11 +141,14 @@ class Objective(Protocol):
     def validation_batches(self, text: Text, spec: RunSpec, n_sequences: int) -> list[Batch]:
         """The fixed validation set: the same for every run on one text and length."""
 
+    def unique_tokens(self, text: Text, spec: RunSpec) -> int:
+        """Text tokens that the run reads at least once."""
+
     def yardstick(self, spec: RunSpec) -> str:
         """What the main term measures; losses of two yardsticks are never compared."""
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
-        """Each term as (summed nats of this batch, targets of the whole step)."""
+        """Each term of the loss, summed over this batch."""
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
@@ -145,6 +166,21 @@ def training_windows(text: Text, spec: RunSpec, step: int) -> np.ndarray:
         first_sequence=step * rows,
         n_sequences=rows,
     )
+
+
+class ReadsWindows:
+    """The part of an objective that follows from reading windows."""
+
+    uses_pairs = False
+    pair_term: str | None = None
+
+    def unique_tokens(self, text: Text, spec: RunSpec) -> int:
+        return unique_text_tokens(
+            text.train,
+            seq_len=spec.seq_len,
+            n_sequences=spec.total_steps * spec.sequences_per_step,
+            seed=spec.seed,
+        )
 
 
 def is_text(ids_BT: np.ndarray) -> np.ndarray:
@@ -172,3 +208,22 @@ def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor
         logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="none"
     )
     return nats_M @ batch.target_weight_M.to(nats_M.dtype)
+
+
+def restored_ids(batch: Batch) -> np.ndarray:
+    """The ids [B, T] of a batch with the tokens that it hides in their places."""
+    ids_BT = batch.input_ids_BT.cpu().numpy()
+    flat = ids_BT.reshape(-1).copy()
+    index_M, target_ids_M = (x.cpu().numpy() for x in (batch.target_index_M, batch.target_ids_M))
+    counts = target_ids_M != NO_TARGET
+    flat[index_M[counts]] = target_ids_M[counts]
+    return flat.reshape(ids_BT.shape)
+
+
+def summed_at_targets(nats_BT: np.ndarray, batch: Batch) -> float:
+    """The nats at the targets of a batch, weighted and summed as the objective does."""
+    counts = batch.target_ids_M.cpu().numpy() != NO_TARGET
+    nats_M = nats_BT.reshape(-1)[batch.target_index_M.cpu().numpy()]
+    if batch.target_weight_M is not None:
+        nats_M = nats_M * batch.target_weight_M.cpu().numpy()
+    return float(nats_M[counts].sum())

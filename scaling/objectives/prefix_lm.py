@@ -13,6 +13,8 @@ import torch
 from scaling.models import LanguageModel
 from scaling.objectives.objective import (
     Batch,
+    ReadsWindows,
+    Term,
     Terms,
     is_text,
     step_rng,
@@ -24,10 +26,9 @@ from scaling.spec import RunSpec
 from scaling.text import Text
 
 
-class PrefixLanguageModelling:
+class PrefixLanguageModelling(ReadsWindows):
     """Next-token prediction after a prefix whose positions see each other."""
 
-    uses_pairs = False
     predicts_next = True
     corrupts = False
     reads_prefix = True
@@ -54,7 +55,7 @@ class PrefixLanguageModelling:
 
     def nll(self, model: LanguageModel, batch: Batch) -> Terms:
         hidden_BTE = model(batch.input_ids_BT, prefix_B=batch.prefix_B)
-        return {"prefix": (token_nats(model, hidden_BTE, batch), batch.targets)}
+        return {"prefix": Term(token_nats(model, hidden_BTE, batch), batch.targets)}
 
 
 def prefix_batch(ids_BT: np.ndarray, shares_B: np.ndarray) -> Batch:
