@@ -100,7 +100,7 @@ def test_weights_start_at_their_scale(arch: str) -> None:
     model = build_model(spec)
     assert torch.equal(before, torch.get_rng_state()), "the global generator is left alone"
     # The matched pair follows the width, sqrt(2 / (5 x 64)); the others are as published.
-    std_of_all = (2 / (5 * 64)) ** 0.5 if arch in ("encoder", "decoder") else 0.02
+    std_of_all = (2 / (5 * 64)) ** 0.5 if arch not in AS_PUBLISHED else 0.02
     # 1 / sqrt(2 x 8 layers) where residual projections start smaller.
     residual_std = std_of_all if arch in ("bert", "roberta") else std_of_all / 4
     for name, weight in model.state_dict().items():
