@@ -11,4 +11,5 @@ MEASUREMENTS: dict[str, str] = {
     "left_to_right": "scaling.evaluate.left_to_right:LEFT_TO_RIGHT",
     "minimal_pairs": "scaling.evaluate.pair_ranking:MINIMAL_PAIRS",
     "generation": "scaling.evaluate.generation:MEASUREMENT",
+    "next_sentence": "scaling.evaluate.next_sentence:MEASUREMENT",
 }

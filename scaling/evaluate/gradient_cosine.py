@@ -67,7 +67,7 @@ def _gradients(
     model.zero_grad(set_to_none=True)
     with torch.enable_grad():
         loss = objective.nll(model, batch)[term]
-        (loss.nats / max(loss.targets, 1)).backward()
+        torch.autograd.backward(loss.nats / max(loss.targets, 1))
     gradients = {
         name: parameter.grad.detach().clone()
         for name, parameter in model.named_parameters()

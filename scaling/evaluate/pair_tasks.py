@@ -19,6 +19,7 @@ from scaling.batches import PairBatch, PairKind, pairs, validation_pairs
 from scaling.evaluate.measurement import Trained
 from scaling.grammar.pairs import Negatives
 from scaling.models import LanguageModel
+from scaling.objectives.objective import is_text
 from scaling.sentences import sentences_of
 
 # Task -> how its wrong pairs were made.
@@ -51,7 +52,9 @@ def share(right_B: np.ndarray) -> Share:
     return Share(value=float(right_B.mean()), standard_error=error)
 
 
-def task_pairs(trained: Trained, task: str, n_pairs: int, *, for_fitting: bool = False) -> PairBatch:
+def task_pairs(
+    trained: Trained, task: str, n_pairs: int, *, for_fitting: bool = False
+) -> PairBatch:
     """The pairs of a task, cut at sentences: for judging, of the validation split; for fitting, of
     the training split. They depend on the text, the task and the length alone."""
     stream = trained.text.train if for_fitting else trained.text.validation
@@ -73,7 +76,10 @@ def task_pairs(trained: Trained, task: str, n_pairs: int, *, for_fitting: bool =
 def answers(trained: Trained, batch: PairBatch) -> dict[str, Any]:
     """What the pair head says: accuracy, loss, and how often it says "is next"."""
     logits_B2 = torch.cat(
-        [trained.model.pair_logits(hidden).float().cpu() for hidden, _ in hidden_states(trained, batch)]
+        [
+            trained.model.pair_logits(hidden_BTE).float().cpu()
+            for hidden_BTE, _ in hidden_states(trained, batch)
+        ]
     )
     log_p_B2 = logits_B2.log_softmax(dim=1).double().numpy()
     is_wrong_B = (~batch.is_next_B).astype(int)
@@ -110,8 +116,6 @@ def features(trained: Trained, batch: PairBatch) -> dict[str, np.ndarray]:
 
 def segment_masks(batch: PairBatch, rows: slice) -> tuple[np.ndarray, np.ndarray]:
     """Where the text of the first and of the second segment stands, bool [B, T]."""
-    from scaling.objectives.objective import is_text
-
     text_BT = is_text(batch.ids_BT[rows])
     in_second_BT = batch.segment_ids_BT[rows] == 1
     return text_BT & ~in_second_BT, text_BT & in_second_BT
@@ -126,9 +130,7 @@ def hidden_states(trained: Trained, batch: PairBatch) -> list[tuple[Tensor, slic
     ]
 
 
-def _hidden(
-    model: LanguageModel, batch: PairBatch, rows: slice, device: torch.device
-) -> Tensor:
+def _hidden(model: LanguageModel, batch: PairBatch, rows: slice, device: torch.device) -> Tensor:
     segments = None
     if model.segment_embedding is not None:
         segments = torch.from_numpy(batch.segment_ids_BT[rows]).to(device)
