@@ -12,4 +12,5 @@ MEASUREMENTS: dict[str, str] = {
     "minimal_pairs": "scaling.evaluate.pair_ranking:MINIMAL_PAIRS",
     "generation": "scaling.evaluate.generation:MEASUREMENT",
     "next_sentence": "scaling.evaluate.next_sentence:MEASUREMENT",
+    "transfer": "scaling.evaluate.transfer.measure:MEASUREMENT",
 }
