@@ -74,9 +74,14 @@ def to_transformers(spec: RunSpec, model: LanguageModel) -> Any:
     """The same model as an instance of its `transformers` class, on the CPU, in float32.
 
     Raises:
-        ExportError: `transformers` is not installed.
+        ExportError: `transformers` is not installed, or has no such architecture.
     """
     transformers = _transformers()
+    if spec.arch not in FORMATS:
+        raise ExportError(
+            f"arch={spec.arch!r} has no class in transformers; those that have one: "
+            f"{', '.join(FORMATS)}"
+        )
     made = FORMATS[spec.arch]
     config_class = getattr(transformers, made.config_class)
     theirs = getattr(transformers, made.model_class)(

@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 from scaling import export as exporting
 from scaling.commands.export import export
 from scaling.export import ExportError, export_run
-from scaling.models import MODELS, LanguageModel
+from scaling.models import LanguageModel
 from scaling.outcome import ended_record
 from scaling.record import Status
 from scaling.spec import RunSpec
 from scaling.tokenizer import byte_tokenizer, train_bpe
+from scaling.transformers_names import FORMATS
 from tests.factories import make_spec
 from tests.parity import random_ids
 
@@ -73,7 +74,7 @@ def token_logits(output: Any) -> torch.Tensor:
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("arch", "attention"),
-    [*((arch, "default") for arch in MODELS), ("encoder", "causal"), ("decoder", "bidirectional")],
+    [*((arch, "default") for arch in FORMATS), ("encoder", "causal"), ("decoder", "bidirectional")],
 )
 def test_the_written_folder_gives_the_same_logits(
     arch: str, attention: Any, tmp_path: Path

@@ -185,7 +185,9 @@ def test_inputs_that_the_model_has_no_place_for_are_refused() -> None:
 
 
 def test_an_unknown_architecture_names_the_known_ones() -> None:
-    with pytest.raises(SpecError, match="known: bert, roberta, gpt, encoder, decoder"):
+    with pytest.raises(
+        SpecError, match="known: bert, roberta, gpt, encoder, encoder-pairs, decoder"
+    ):
         build_model(make_spec(arch="t5"))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.questions.answer import Answer, QuestionVerdict, judge
-from analysis.questions.seeds import over_seeds, paired_over_seeds
 from analysis.questions.table import QuestionTable
 from analysis.questions.transfer_curve import (
     CurveFit,
@@ -31,6 +30,7 @@ from analysis.questions.transfer_scores import (
     read_scores,
     summary,
 )
+from analysis.seeds import paired_difference, seed_mean
 from analysis.style import flops
 
 QUESTION = "Why was BERT used so much first? What pre-training buys in fine-tuned tasks, and costs"
@@ -152,10 +152,14 @@ def _pretraining_helps(arm: Arm, data: str) -> Iterator[QuestionVerdict]:
     longest = arm.longest()
     if not len(arm.untrained):
         return
-    effect, n_seeds = paired_over_seeds(
-        _by_fine_tuning(longest), _by_fine_tuning(arm.untrained),
+    trained, untrained = _by_fine_tuning(longest), _by_fine_tuning(arm.untrained)
+    effect = paired_difference(
+        trained, untrained, unit="",
         name=f"{longest['metric'].iloc[0]} with - without pre-training",
     )  # fmt: skip
+    if effect is None:
+        return
+    n_seeds = len(trained.keys() & untrained.keys())
     yield judge(
         f"pre-training helps {arm.name} on {data}", effect, n_seeds=n_seeds,
         basis=f"{flops(longest[HEADLINE].iloc[0])} FLOPs, paired by seed",
@@ -176,8 +180,10 @@ def _best_baseline(rows: pd.DataFrame) -> tuple[str, float] | None:
 
 def _beats_baseline(arm: Arm, data: str, name: str, score: float) -> QuestionVerdict:
     longest = arm.longest()
-    effect = over_seeds(
-        (longest["test"] - score).tolist(), name=f"{longest['metric'].iloc[0]} above {name}"
+    effect = seed_mean(
+        (longest["test"] - score).tolist(),
+        name=f"{longest['metric'].iloc[0]} above {name}",
+        unit="",
     )
     return judge(
         f"{arm.name} beats the best simple baseline on {data}", effect, n_seeds=len(longest),

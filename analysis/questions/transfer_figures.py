@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from analysis.plots.canvas import Panel, log_x, points, stack
 from analysis.plots.drawing import slug
-from analysis.questions.seeds import over_seeds
 from analysis.questions.transfer_curve import LEVEL, fit_curve
+from analysis.seeds import seed_mean
 from analysis.style import FAINT, PAPER, Mark, arm_marks
 
 _FLOPS = "train_flops"
@@ -105,7 +105,7 @@ def _draw_labels(
 def _means(rows: pd.DataFrame, x: str, series: str, element: str) -> pd.DataFrame:
     places, means, lows, highs = [], [], [], []
     for place, part in rows.groupby(x, sort=True):
-        found = over_seeds(part["test"].tolist(), name=series)
+        found = seed_mean(part["test"].tolist(), name=series, unit="")
         box = found.interval
         places.append(float(str(place)))
         means.append(found.value)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.questions.seeds import over_seeds
 from analysis.questions.table import QuestionTable
+from analysis.seeds import seed_mean
 
 # What makes one way of fine-tuning; its learning rates and seeds are what the groups hold.
 SETTING = ("task", "data", "mask", "pooler", "freeze", "train_examples")
@@ -66,7 +66,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """A row per model and setting: mean test score over seeds with its interval."""
     out = []
     for key, group in rows.groupby([*MODEL, *SETTING], sort=True, dropna=False):
-        found = over_seeds(group["test"].tolist(), name="test")
+        found = seed_mean(group["test"].tolist(), name="test", unit="")
         box = found.interval
         first = group.iloc[0]
         out.append(
