@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ def launch(sweep_file: Path, root: Path, *options: str) -> Iterator[subprocess.P
         stderr=subprocess.STDOUT,
         text=True,
         cwd=Path(__file__).parents[1],
+        # A shell that runs the tests in the background has them ignore Ctrl-C, and so would it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     ) as launcher:
         try:
             yield launcher

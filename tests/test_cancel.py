@@ -15,8 +15,9 @@ from scaling.jobs import Job, Queue
 from scaling.store import Store
 from scaling.watch import Progress
 from scaling.worker import run_cell
+from tests.launches import claim_pids, launch, launched, results, wait_for
 from tests.test_cli import assert_one_line, scaling
-from tests.test_local import LONG, Silent, claim_pids, launch, prepared, train, wait_for
+from tests.test_local import LONG, Silent, prepared, train
 from tests.test_worker import planned
 
 
@@ -177,29 +178,24 @@ def test_a_cancelled_launch_ends_and_a_new_one_goes_on_to_the_same_results(tmp_p
     changes = {"train_tokens": [3 * LONG, 4 * LONG], "seed": [0, 1]}
     store, sweep = prepared(tmp_path / "disturbed", **changes)
     sweep_file = tmp_path / "disturbed" / "tiny.yaml"
-    launchers = [launch(sweep_file, store.root, "--workers", "1") for _ in range(2)]
-    wait_for(lambda: len(claim_pids(store.root)) == 2, seconds=180)
-    wait_for(lambda: list(store.root.glob("cells/*/progress.json")))
-    result = scaling("cancel", "tiny", "--root", store.root, "--reason", "tea")
-    assert "2 running (at its checkpoint within about 5 s), 2 pending" in result.output
-    for launcher in launchers:
-        output, _ = launcher.communicate(timeout=60)
-        assert launcher.returncode == 1, output.decode()
-        assert output.count(b": tea\n") == 4, output.decode()
-        assert b"go on with the cancelled cells: scaling run " in output.splitlines()[-1]
+    command = (sweep_file, store.root, "--workers", "1")
+    with launch(*command) as first, launch(*command) as second:
+        wait_for(lambda: len(claim_pids(store.root)) == 2)
+        wait_for(lambda: list(store.root.glob("cells/*/progress.json")))
+        result = scaling("cancel", "tiny", "--root", store.root, "--reason", "tea")
+        assert "2 running (at its checkpoint within about 5 s), 2 pending" in result.output
+        for launcher in (first, second):
+            output, _ = launcher.communicate(timeout=60)
+            assert launcher.returncode == 1, output
+            assert output.count(": tea\n") == 4, output
+            assert "go on with the cancelled cells: scaling run " in output.splitlines()[-1]
     states = store.states(cell.run_id for cell in sweep.cells)
     assert set(states.values()) == {"cancelled"}
     assert len(list(store.root.glob("cells/*/checkpoint.pt"))) == 2
 
-    again = launch(sweep_file, store.root, "--workers", "2")
-    output, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, output.decode()
-    assert b"4 cells were cancelled and go on where their checkpoints are" in output
+    code, output = launched(sweep_file, store.root, "--workers", "2")
+    assert code == 0, output
+    assert "4 cells were cancelled and go on where their checkpoints are" in output
     quiet, same_sweep = prepared(tmp_path / "undisturbed", **changes)
     train(quiet, same_sweep, Silent())
-    for cell, same in zip(sweep.cells, same_sweep.cells, strict=True):
-        disturbed, undisturbed = store.record(cell.run_id), quiet.record(same.run_id)
-        assert disturbed is not None
-        assert undisturbed is not None
-        spec = {"spec": undisturbed.result()["spec"]}
-        assert disturbed.result() | spec == undisturbed.result()
+    assert results(store.root) == results(quiet.root)

@@ -19,7 +19,8 @@ from scaling.store import Store
 from scaling.sweep import expand
 from scaling.worker import run_cell
 from tests.disks import disk_of, make_read_only, make_writable, resize
-from tests.test_local import Silent, launch, wait_for
+from tests.launches import launch, launched, results, wait_for
+from tests.test_local import Silent
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -36,11 +37,6 @@ def planned(folder: Path, root: Path, **changes: object) -> tuple[Store, list[Jo
     for cell in sweep.cells:
         store.add(cell.spec)
     return store, make_jobs(sweep.cells, wandb_mode="disabled")
-
-
-def results(store: Store, jobs: list[Job]) -> list[object]:
-    records = [store.record(job.run_id) for job in jobs]
-    return [record and record.result() for record in records]
 
 
 @pytest.mark.slow
@@ -70,7 +66,7 @@ def test_each_write_fails_once_on_a_full_disk_and_nothing_is_lost(
             resize(disk, kibibytes=used + 4096)
             assert outcome == "full" or run_cell(root, jobs[0]) == "busy"
             assert outcome == "done" or run_cell(root, jobs[0]) == "done"
-            assert results(store, jobs) == results(quiet, jobs)
+            assert results(store.root) == results(quiet.root)
             if outcome == "done":
                 break
     # It was full at the claim, at checkpoints or forks, at the weights and at the record.
@@ -113,30 +109,25 @@ def test_a_store_that_vanishes_ends_the_launch_and_the_sweep_goes_on_when_it_is_
 ) -> None:
     changes = {"train_tokens": 400_128, "seed": [0, 1]}
     store, jobs = planned(tmp_path, tmp_path / "runs", **changes)
-    launcher = launch(tmp_path / "tiny.yaml", store.root, "--workers", "2")
-    away = tmp_path / "away"
-    try:
-        wait_for(lambda: list(store.root.glob("cells/*/claim.json")), seconds=180)
+    sweep_file, away = tmp_path / "tiny.yaml", tmp_path / "away"
+    with launch(sweep_file, store.root, "--workers", "2") as launcher:
+        wait_for(lambda: list(store.root.glob("cells/*/claim.json")))
         os.rename(store.root, away)
         output, _ = launcher.communicate(timeout=180)
-    finally:
-        launcher.kill()
-    assert launcher.returncode == 2, output.decode()
-    errors = [line for line in output.decode().splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "Traceback" not in output.decode()
+    assert launcher.returncode == 2, output
+    assert output.count("error: ") == 1, output
+    assert "Traceback" not in output
     assert not (tmp_path / "runs" / "cells" / jobs[0].run_id / "record.json").exists()
     for path in (tmp_path / "runs").rglob("*"):
         assert path.name not in ("record.json", "checkpoint.pt")
     if store.root.exists():
         os.rename(store.root, tmp_path / "litter")
     os.rename(away, store.root)
-    again = launch(tmp_path / "tiny.yaml", store.root, "--workers", "2")
-    output, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, output.decode()
+    code, output = launched(sweep_file, store.root, "--workers", "2")
+    assert code == 0, output
     quiet, jobs = planned(tmp_path, tmp_path / "quiet", **changes)
     run_jobs(quiet.root, jobs, workers=2, display=Silent())
-    assert results(store, jobs) == results(quiet, jobs)
+    assert results(store.root) == results(quiet.root)
 
 
 def test_a_model_that_no_memory_holds_is_told_apart(tmp_path: Path) -> None:

@@ -8,20 +8,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from scaling import claims
+from scaling.cell_files import CLAIM, RECORD
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
+from scaling.worker import MAX_DEATHS
+from tests.launches import wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 KILLS = 50
 SEED = 0
-MEAN_SECONDS_BETWEEN = 1.0
+# Each kill comes a random moment after a random one of these cells of a sweep has ended: tied to
+# that and to no clock, all of them strike on a machine of any speed.
+KILLED_SHARE = 0.75
+MEAN_SECONDS_AFTER = 0.1
+# Enough for a machine with much else to do; a guard against hanging and no claim.
+PATIENCE_SECONDS = 1800.0
 
 # 200 cells: single ones, and chains of a trunk with two branches.
 SINGLE: dict[str, Any] = {"train_tokens": 2560, "seed": list(range(110)), "eval_tokens": 256}
@@ -61,52 +71,94 @@ def processes_of(launcher: psutil.Popen) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def victims(launcher: psutil.Popen, kind: str, rng: random.Random) -> Iterator[psutil.Process]:
+def is_dead(process: psutil.Process) -> bool:
     try:
-        candidates = [launcher] if kind == "launcher" else processes_of(launcher)[kind]
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
-        return
-    if candidates:
-        yield rng.choice(candidates)
+        return True
 
 
-def run_disturbed(path: Path, store: Store, sweep: Sweep, rng: random.Random, kills: int) -> int:
-    """Launches until all has ended, killing on the way; returns how many kills were done."""
-    done = 0
+def last_chances(store: Store, sweep: Sweep) -> set[int]:
+    """The processes whose cells would be given up, rightly, if they died once more."""
+    found = set()
+    for cell in sweep.cells:
+        folder = store.folder(cell.run_id)
+        held = claims.read_claim(folder / CLAIM)
+        if held is not None and len(claims.deaths(folder)) >= MAX_DEATHS - 1:
+            found.add(held["pid"])
+    return found
+
+
+def victim(
+    launcher: psutil.Popen, spared: set[int], rng: random.Random
+) -> tuple[str, psutil.Process] | None:
+    kind = rng.choices(["worker", "server", "launcher"], weights=[8, 1, 1])[0]
+    if kind == "launcher":
+        return kind, launcher
+    try:
+        found = processes_of(launcher)
+    except psutil.NoSuchProcess:
+        return None
+    if kind == "server" and any(process.pid in spared for process in found["worker"]):
+        return None  # they die with it
+    candidates = [p for p in found[kind] if p.pid not in spared and not is_dead(p)]
+    return (kind, rng.choice(candidates)) if candidates else None
+
+
+def moments(sweep: Sweep, rng: random.Random, kills: int) -> list[int]:
+    """How many cells have ended at each kill; early ones are as likely as late ones."""
+    return sorted(rng.choices(range(round(KILLED_SHARE * len(sweep.cells))), k=kills))
+
+
+def run_disturbed(path: Path, store: Store, sweep: Sweep, rng: random.Random, kills: int) -> None:
+    """Launches until all has ended, killing `kills` processes on the way."""
     log = store.root.parent / "launches.txt"
+    left = moments(sweep, rng, kills)
     launcher = launch(path, store, log=log)
-    while True:
-        time.sleep(rng.expovariate(1 / MEAN_SECONDS_BETWEEN))
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while left:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
         if launcher.poll() is not None:
-            if launcher.returncode != -signal.SIGKILL:
-                assert launcher.returncode == 0, log.read_text()
-                return done
+            assert launcher.returncode == -signal.SIGKILL, (left, log.read_text())
             launcher = launch(path, store, log=log)
-        if done == kills:
-            assert launcher.wait(timeout=240) == 0, log.read_text()
-            return done
-        kind = rng.choices(["worker", "server", "launcher"], weights=[8, 1, 1])[0]
-        for victim in victims(launcher, kind, rng):
-            victim.kill()
-            done += 1
-            with log.open("a") as output:
-                output.write(f"killed {kind} {victim.pid} at {time.monotonic():.1f}\n")
+        if sum((store.folder(cell.run_id) / RECORD).exists() for cell in sweep.cells) < left[0]:
+            continue
+        time.sleep(rng.expovariate(1 / MEAN_SECONDS_AFTER))
+        found = victim(launcher, last_chances(store, sweep), rng)
+        if found is None:
+            continue
+        kind, process = found
+        process.kill()
+        with log.open("a") as output:
+            output.write(f"killed {kind} {process.pid} after {left.pop(0)} cells\n")
+        wait_for(partial(is_dead, process))
+    if launcher.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL:
+        launcher = launch(path, store, log=log)
+    assert launcher.wait(timeout=PATIENCE_SECONDS) == 0, log.read_text()
+
+
+def ends_of(store: Store, sweep: Sweep) -> Counter[str]:
+    """How often the claims of a sweep's cells ended in each way."""
+    folders = [store.folder(cell.run_id) / "claims" for cell in sweep.cells]
+    return Counter(path.name.split(".")[1] for folder in folders for path in folder.iterdir())
 
 
 @pytest.mark.slow
 def test_fifty_kills_change_no_result(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     store, sweeps = prepared(tmp_path / "disturbed")
-    done = 0
-    for number, (path, sweep) in enumerate(sweeps):
-        share = KILLS // 2 if number == 0 else KILLS - done
-        done += run_disturbed(path, store, sweep, rng, share)
-    assert done == KILLS
+    for path, sweep in sweeps:
+        run_disturbed(path, store, sweep, rng, KILLS // 2)
+    log = (store.root.parent / "launches.txt").read_text()
+    assert sum(line.startswith("killed ") for line in log.splitlines()) == KILLS
+    struck = sum((ends_of(store, sweep) for _, sweep in sweeps), Counter())
+    assert struck["died"] + struck["lost"] > KILLS // 2, struck  # most strike in a cell
 
     quiet, same_sweeps = prepared(tmp_path / "quiet")
     for path, _ in same_sweeps:
         launcher = launch(path, quiet, log=tmp_path / "quiet.txt")
-        assert launcher.wait(timeout=240) == 0, (tmp_path / "quiet.txt").read_text()
+        assert launcher.wait(timeout=PATIENCE_SECONDS) == 0, (tmp_path / "quiet.txt").read_text()
     cells = [cell for _, sweep in sweeps for cell in sweep.cells]
     same_cells = [cell for _, sweep in same_sweeps for cell in sweep.cells]
     assert len(cells) == 200
@@ -134,7 +186,7 @@ def test_two_launchers_at_once_train_each_cell_once(tmp_path: Path) -> None:
     logs = [tmp_path / f"{number}.txt" for number in range(2)]
     launchers = [launch(path, store, log=log) for log in logs]
     for launcher, log in zip(launchers, logs, strict=True):
-        assert launcher.wait(timeout=240) == 0, log.read_text()
+        assert launcher.wait(timeout=PATIENCE_SECONDS) == 0, log.read_text()
     for cell in sweep.cells:
         assert store.state(cell.run_id) == "done"
         folder = store.folder(cell.run_id)

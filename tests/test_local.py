@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +19,7 @@ from scaling.errors import StoreError
 from scaling.jobs import Queue, make_jobs
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
+from tests.launches import claim_pids, launch, launched, results, wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 LONG = 150_016
@@ -125,35 +124,6 @@ def _tell(connection: Any) -> None:
     connection.send((dict(os.environ), torch.get_num_threads(), preloaded))
 
 
-def launch(sweep_file: Path, root: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(root)]
-    return subprocess.Popen(
-        [*command, "--wandb", "disabled", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=Path(__file__).parents[1],
-        # A shell that runs the tests in the background has them ignore Ctrl-C, and so would it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
-    )
-
-
-def wait_for(happened: Any, *, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def claim_pids(root: Path) -> list[int]:
-    found = []
-    for path in root.glob("cells/*/claim.json"):
-        try:
-            found.append(json.loads(path.read_text())["pid"])
-        except FileNotFoundError:
-            continue
-    return found
-
-
 def test_how_to_go_on_is_told_as_a_shell_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,41 +146,35 @@ def test_how_to_go_on_is_told_as_a_shell_takes_it(
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_launch_goes_on_to_the_same_results(tmp_path: Path, how: signal.Signals) -> None:
     changes = {"train_tokens": [LONG, 2 * LONG], "seed": [0, 1]}
-    store, sweep = prepared(tmp_path / "disturbed", **changes)
+    store, _ = prepared(tmp_path / "disturbed", **changes)
     sweep_file = tmp_path / "disturbed" / "tiny.yaml"
-    launcher = launch(sweep_file, store.root, "--workers", "2")
-    wait_for(lambda: len(claim_pids(store.root)) == 2)
-    time.sleep(1)
-    pids = claim_pids(store.root)
-    launcher.send_signal(how)
-    output, _ = launcher.communicate(timeout=60)
+    with launch(sweep_file, store.root, "--workers", "2") as launcher:
+        wait_for(lambda: len(claim_pids(store.root)) == 2)
+        time.sleep(1)
+        pids = claim_pids(store.root)
+        launcher.send_signal(how)
+        output, _ = launcher.communicate(timeout=60)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     if how is signal.SIGINT:
         assert launcher.returncode == 130
-        assert b"go on with: scaling run " in output
+        assert "go on with: scaling run " in output
     assert list(store.root.glob("cells/*/checkpoint.pt"))
 
-    again = launch(sweep_file, store.root, "--workers", "2")
-    output, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, output.decode()
+    code, output = launched(sweep_file, store.root, "--workers", "2")
+    assert code == 0, output
     quiet, same_sweep = prepared(tmp_path / "undisturbed", **changes)
     train(quiet, same_sweep, Silent())
-    for cell, same in zip(sweep.cells, same_sweep.cells, strict=True):
-        disturbed, undisturbed = store.record(cell.run_id), quiet.record(same.run_id)
-        assert disturbed is not None
-        assert undisturbed is not None
-        # The corpus lies in another folder; its fingerprint, and so the run id, is the same.
-        result = disturbed.result() | {"spec": undisturbed.result()["spec"]}
-        assert result == undisturbed.result()
+    assert results(store.root) == results(quiet.root)
 
 
 @pytest.mark.slow
 def test_two_launchers_train_no_cell_twice(tmp_path: Path) -> None:
     store, sweep = prepared(tmp_path, seed=[0, 1, 2, 3])
-    launchers = [launch(tmp_path / "tiny.yaml", store.root, "--workers", "2") for _ in range(2)]
-    for launcher in launchers:
-        output, _ = launcher.communicate(timeout=300)
-        assert launcher.returncode == 0, output.decode()
+    command = (tmp_path / "tiny.yaml", store.root, "--workers", "2")
+    with launch(*command) as first, launch(*command) as second:
+        for launcher in (first, second):
+            output, _ = launcher.communicate(timeout=300)
+            assert launcher.returncode == 0, output
     for cell in sweep.cells:
         assert store.state(cell.run_id) == "done"
         ended = os.listdir(store.folder(cell.run_id) / "claims")

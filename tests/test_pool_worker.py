@@ -22,7 +22,7 @@ from scaling.errors import StoreError
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
 from scaling.sweep import expand
-from tests.slurm_cluster import wait_for
+from tests.launches import wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 

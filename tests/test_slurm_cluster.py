@@ -19,7 +19,8 @@ import pytest
 from scaling.engines import slurm
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
-from tests.slurm_cluster import Cluster, reason_to_skip, running_cluster, wait_for
+from tests.launches import wait_for
+from tests.slurm_cluster import Cluster, reason_to_skip, running_cluster
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 pytestmark = [

@@ -19,11 +19,12 @@ import torch
 import wandb
 from pytorch_lightning.demos.boring_classes import BoringModel
 
-from scaling.record import Provenance, RunRecord, TermLoss
+from scaling.record import RunRecord, TermLoss
 from scaling.spec import RunSpec
 from scaling.tracking import RunTracker, make_logger
 from scaling.wandb_mirror.content import checksum_of, final_summary
 from scaling.wandb_writer import COUNTERS
+from tests.factories import make_record
 from tests.wandb_environment import KEY
 from tests.wandb_environment import clean_environment as clean
 from tests.wandb_service import wandb_service
@@ -54,39 +55,21 @@ FLOPS = 123_456_789_012_345.0
 
 
 def record(**changes: Any) -> RunRecord:
+    """A record of `SPEC` with numbers that differ from each other."""
     values: dict[str, Any] = {
-        "run_id": SPEC.run_id,
-        "spec": SPEC,
-        "status": "done",
-        "reason": None,
-        "yardsticks": {"clm": "clm"},
         "params": {"embedding": 8320, "blocks": 24576},
         "params_total": 32896,
         "params_non_embedding": 24576,
         "train_flops_per_token": 2e5,
         "train_flops": FLOPS,
         "train_flops_6nd": 1.5e9,
-        "tokens_seen": 10240,
         "tokens_predicted": 9920,
         "tokens_unique": 5000,
         "losses": {"clm": TermLoss(nats_per_target=1.25, targets=4000, standard_error=0.01)},
         "bits_per_byte": 1.8,
-        "bits_per_byte_kind": "exact",
         "bits_per_byte_standard_error": 0.02,
-        "curve": (),
-        "provenance": Provenance(
-            wall_seconds=1.0,
-            train_seconds=1.0,
-            spent_flops=1.0,
-            forked_from=None,
-            attempts=1,
-            device="cpu",
-            versions={},
-            git_commit=None,
-            finished_at="2026-01-01T00:00:00+00:00",
-        ),
     }
-    return RunRecord(**{**values, **changes})
+    return make_record(SPEC, **values | changes)
 
 
 def tracker(root: Path, run_id: str = "run-a", **options: Any) -> RunTracker:
