@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart sweep plots check test test-all test-ray test-slurm bench clean
+.PHONY: help setup quickstart sweep plots check test test-all test-ray test-slurm test-browser \
+        bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,14 @@ test-slurm: $(VENV)/.installed-dev ## the engine for Slurm, on a real one; root 
 	    apt-get install -y -qq --no-install-recommends munge slurm-wlm; } || \
 	  echo "Slurm is not installed, and cannot be by this user with apt-get"
 	$(BIN)/python -m pytest tests/test_slurm_cluster.py -rs
+
+test-browser: $(VENV)/.installed-dev ## the report in headless Chromium; root on Debian gets it installed
+	@command -v chromedriver >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    apt-get install -y -qq --no-install-recommends chromium chromium-driver; } || \
+	  echo "Chromium is not installed, and cannot be by this user with apt-get"
+	$(INSTALL) -e ".[dev,browser]"
+	$(BIN)/python -m pytest tests/test_browser.py -rs
 
 bench: $(VENV)/.installed-dev ## speed against peers, as ratios measured in one run
 	for bench in tests/benchmarks/bench_*.py; do $(BIN)/python $$bench || exit 1; done

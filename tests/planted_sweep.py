@@ -19,6 +19,7 @@ LAWS: dict[str, dict[str, float]] = {
     "encoder": {"E": 1.10, "A": 210.0, "B": 940.0, "alpha": 0.42, "beta": 0.40},
     "decoder": {"E": 1.60, "A": 160.0, "B": 700.0, "alpha": 0.40, "beta": 0.40},
 }
+READINGS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 _VOCAB = 512
 _OBJECTIVE = {"encoder": "mlm", "decoder": "clm"}
 
@@ -38,6 +39,7 @@ def write_sweep(
     label: str | None = None,
     sizes: Mapping[str, tuple[int, int]] = SIZES,
     budgets: Sequence[float] = BUDGETS,
+    readings: Sequence[float] = READINGS,
 ) -> Path:
     """Writes ROOT/NAME and ROOT/cells; returns the sweep's folder.
 
@@ -45,6 +47,7 @@ def write_sweep(
         noise: standard deviation of log loss.
         seeds: runs per cell, with their own noise.
         sizes: name -> layers and width. budgets: training FLOPs.
+        readings: of each curve, as shares of its tokens.
         label: takes the place of the largest size's name, for tests of escaping.
     """
     rng = np.random.default_rng(seed)
@@ -53,7 +56,7 @@ def write_sweep(
         for budget in budgets:
             for size, shape in sizes.items():
                 for run_seed in range(seeds):
-                    record = _record(arch, size, budget, run_seed, rng, noise, shape)
+                    record = _record(arch, size, budget, run_seed, rng, noise, shape, readings)
                     cells.append(_cell(record, label if label and size == "442k" else size, budget))
                     _write(root, record)
     _write_troubles(root, cells)
@@ -107,6 +110,7 @@ def _record(
     rng: np.random.Generator,
     noise: float,
     shape: tuple[int, int] | None = None,
+    readings: Sequence[float] = READINGS,
 ) -> dict[str, Any]:
     layers, width = shape or SIZES[size]
     blocks, embedding = 12 * layers * width**2, _VOCAB * width
@@ -142,7 +146,7 @@ def _record(
              "split": "validation", "term": objective,
              "nats_per_target": loss + 0.9 * (1 - share) ** 2 / (share + 0.08),
              "learning_rate": 0.004 if share < 1 else 4e-6}
-            for share in (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
+            for share in readings
         ],
         "provenance": {
             "wall_seconds": 31.5, "train_seconds": 27.0, "spent_flops": flops_per_token * tokens,

@@ -118,10 +118,11 @@ def test_the_server_listens_on_this_machine_alone(server: SweepServer) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/logs/../../../secret.txt", "/logs/%2e%2e/%2e%2e/secret.txt", "/../secret.txt",
-     "//secret.txt", "/logs/", "/logs/0123456789abcdef", "/runs/cells", "/report.html",
-     "/logs//etc/passwd",
-     f"/logs/{make_spec(seed=0).run_id}/log.txt", f"/logs/{make_spec(seed=0).run_id}%00"],
+    [
+        "/logs/../../../secret.txt", "/logs/%2e%2e/%2e%2e/secret.txt", "/../secret.txt",
+        "//secret.txt", "/logs/", "/logs/0123456789abcdef", "/runs/cells", "/report.html",
+        "/logs//etc/passwd", f"/logs/{RUNNING.run_id}/log.txt", f"/logs/{RUNNING.run_id}%00",
+    ],
 )  # fmt: skip
 def test_no_path_leads_out_of_the_store(server: SweepServer, path: str) -> None:
     answer, content = ask(server, path)

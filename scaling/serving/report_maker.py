@@ -2,7 +2,8 @@
 
 A report costs seconds to minutes of one core, and the machine may be training. The process runs at
 low priority and rests ten times as long as it worked; while the sweep runs it makes the quick form
-(fewer bootstrap draws, no checks), and the whole report at the end. The store is only read.
+(fewer bootstrap draws, no checks), and the whole report at the end. Nothing is written into the
+store.
 """
 
 from __future__ import annotations
