@@ -7,4 +7,9 @@ and commit the records of a study under `analysis/reference/`.
 from __future__ import annotations
 
 # name -> where it is, and what it asks, so that a list of them imports none.
-QUESTIONS: dict[str, tuple[str, str]] = {}
+QUESTIONS: dict[str, tuple[str, str]] = {
+    "q4": (
+        "analysis.questions.q4_next_sentence:answer",
+        "why was next-sentence prediction found useless?",
+    ),
+}
