@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from matplotlib.axes import Axes
 
+from analysis.commands.answer import reference_folder
 from analysis.errors import AnalysisError
 from analysis.plots.canvas import Panel, points
 from analysis.questions import QUESTIONS
@@ -16,6 +18,7 @@ from analysis.questions.answer import Answer, judge, load_question, write_answer
 from analysis.questions.table import read_question_table
 from analysis.seeds import seed_mean
 from analysis.table import load_table
+from scaling.cli import main
 from tests.factories import make_spec
 from tests.question_records import write_study
 
@@ -115,10 +118,17 @@ def test_an_answer_is_written_byte_for_byte_the_same(tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes()
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_each_question_is_answered_from_the_committed_records(name: str) -> None:
-    from analysis.commands.answer import reference_folder
+def test_a_question_without_committed_records_asks_for_a_study(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(QUESTIONS, "q9", ("nowhere:answer", "?"))
+    result = CliRunner().invoke(main, ["answer", "all"])
+    assert result.exit_code == 0, result.output
+    assert "q9 is left out: no study of it comes with the suite" in result.output
 
+
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if reference_folder(name).is_dir()])
+def test_each_question_is_answered_from_the_committed_records(name: str) -> None:
     found = load_question(name)(read_question_table(reference_folder(name)))
     assert found.verdicts
     assert found.figures

@@ -50,8 +50,13 @@ def answer(question: str, source: Path | None, out: Path | None, as_json: bool) 
     if question == ALL and source is not None:
         raise AnalysisError("--from is the study of one question; name the question")
     found = {}
-    for name in QUESTIONS if question == ALL else [question]:
+    for name in _with_records() if question == ALL else [question]:
         folder = source or reference_folder(name)
+        if not folder.is_dir() and source is None:
+            raise AnalysisError(
+                f"no study of {name} comes with the suite; run one of its sweeps (docs/questions.md"
+                f" names them) and give its folder: scaling answer {name} --from runs/SWEEP"
+            )
         found[name] = load_question(name)(read_question_table(folder))
     if as_json:
         print(json.dumps({name: _content(one) for name, one in found.items()}, indent=1))
@@ -69,6 +74,15 @@ def reference_folder(name: str) -> Path:
     import analysis
 
     return Path(analysis.__file__).parent / "reference" / name
+
+
+def _with_records() -> list[str]:
+    """The questions whose study comes with the suite; says which do not."""
+    known = [name for name in QUESTIONS if reference_folder(name).is_dir()]
+    for name in QUESTIONS:
+        if name not in known:
+            click.echo(f"{name} is left out: no study of it comes with the suite", err=True)
+    return known
 
 
 def _print(found: Answer) -> None:
