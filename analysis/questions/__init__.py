@@ -8,6 +8,10 @@ from __future__ import annotations
 
 # name -> where it is, and what it asks, so that a list of them imports none.
 QUESTIONS: dict[str, tuple[str, str]] = {
+    "q3": (
+        "analysis.questions.q3_generation:answer",
+        "can BERT generate, and why is GPT used for that?",
+    ),
     "q4": (
         "analysis.questions.q4_next_sentence:answer",
         "why was next-sentence prediction found useless?",
