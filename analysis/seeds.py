@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy.stats
 
-from analysis.difference import Verdict, excludes, signed
 from analysis.values import Estimate, Interval
 
 PAIRED = "t over paired seeds"
@@ -49,25 +48,3 @@ def paired_difference(
         return None
     values = [one[seed] - other[seed] for seed in seeds]
     return seed_mean(values, name=name, unit=unit, method=PAIRED)
-
-
-def seed_verdict(
-    estimate: Estimate, *, topic: str, above: str, below: str, approach: str, n_seeds: int
-) -> Verdict:
-    """What may be said of a number that would be 0 if there were no effect.
-
-    Args:
-        above, below: the claim where the whole interval lies above or below 0.
-        n_seeds: behind the estimate.
-    """
-    seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
-    level = f"{estimate.interval.level:.0%} interval, " if estimate.interval else ""
-    number = f"{estimate.name} = {signed(estimate)} {estimate.unit}".rstrip()
-    basis = f"({level}{seeds}; {approach})"
-    claim = ""
-    if excludes(estimate):
-        claim = above if estimate.value > 0 else below
-    sentence = f"{claim or 'not established'}: {number} {basis}"
-    return Verdict(
-        topic=topic, sentence=sentence, claim=claim, estimate=estimate, approach=approach
-    )

@@ -33,7 +33,8 @@ CSS_VARIABLES: dict[str, str] = {
 # Stands beside a number that is listed and carries no verdict.
 DOUBTFUL = "doubtful"
 
-_MARKERS = ("o", "s", "^", "D", "v")
+# More of them than colours, so that a colour that comes again has another marker.
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "-", (0, (5.0, 1.8)), (0, (1.2, 1.4)), (0, (6.0, 1.6, 1.2, 1.6)), (0, (9.0, 2.0)),
 )  # fmt: skip

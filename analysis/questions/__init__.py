@@ -8,6 +8,10 @@ from __future__ import annotations
 
 # name -> where it is, and what it asks, so that a list of them imports none.
 QUESTIONS: dict[str, tuple[str, str]] = {
+    "q2": (
+        "analysis.questions.q2_scaling:answer",
+        "does GPT scale better than BERT, and what is the cause?",
+    ),
     "q3": (
         "analysis.questions.q3_generation:answer",
         "can BERT generate, and why is GPT used for that?",
