@@ -141,6 +141,10 @@ def test_the_verdicts_are_those_that_were_planted(planted: Path, tmp_path: Path)
     expected = planted_score("encoder", last) - planted_score("decoder", last)
     assert higher.estimate.value == pytest.approx(expected, abs=0.02)
     assert higher.flips == ()
+    cheaper = next(v for claim, v in said.items() if claim.startswith("decoder reaches accuracy"))
+    assert cheaper.is_established
+    # Per predicted token the planted records count all tokens in both arms.
+    assert cheaper.flips == ()
     table = found.tables["q1-flops-to-target"]
     exact = table[table["convention"] == "exact FLOPs"].set_index("target")
     half = exact.loc["three quarters of what both arms gain"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # name -> where it is, and what it asks, so that a list of them imports none.
 QUESTIONS: dict[str, tuple[str, str]] = {
+    "q1": ("analysis.questions.q1_transfer:answer", "why was BERT used so much first?"),
     "q2": (
         "analysis.questions.q2_scaling:answer",
         "does GPT scale better than BERT, and what is the cause?",

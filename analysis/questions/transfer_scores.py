@@ -55,7 +55,7 @@ def chosen(rows: pd.DataFrame) -> pd.DataFrame:
     for _, group in rows.groupby([*MODEL, *SETTING], sort=True, dropna=False):
         means = group.groupby("peak_lr")["validation"].mean()
         best = means.idxmax()
-        is_edge = len(means) > 1 and best in (means.index.min(), means.index.max())
+        is_edge = len(means) > 2 and best in (means.index.min(), means.index.max())
         parts.append(
             group[group["peak_lr"] == best].assign(rates_tried=len(means), is_edge=is_edge)
         )

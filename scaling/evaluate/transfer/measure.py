@@ -11,11 +11,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scaling.errors import SweepError
 from scaling.evaluate.measurement import Measurement, Report, Trained
 from scaling.evaluate.transfer.fine_tune import (
     FineTuned,
@@ -41,13 +43,26 @@ from scaling.evaluate.transfer.tasks import TASKS
 from scaling.files import write_atomic
 from scaling.tokenizer import Tokenizer, byte_tokenizer
 
+# What scores and baselines are computed with; they come with an extra.
+_LIBRARIES = ("sklearn", "seqeval", "torchmetrics")
+
 # Grows when a baseline comes to be computed differently, so that none is read from before.
 _BASELINES_VERSION = 1
 _EVAL_STREAM, _TRAIN_STREAM = 21, 22
 
 
 def fingerprints(options: TransferOptions) -> dict[str, str]:
-    """The data by name; raises SweepError or TaskDataError where there are none."""
+    """The data by name.
+
+    Raises:
+        SweepError: none are named, or a library is missing. TaskDataError: they cannot be read.
+    """
+    missing = [name for name in _LIBRARIES if find_spec(name) is None]
+    if missing:
+        raise SweepError(
+            f"transfer needs {', '.join(missing)}, which is not installed; "
+            "pip install 'scaling-suite[transfer]'"
+        )
     place = check_place(options.data)
     return {data_name(place): data_fingerprint(place)}
 
