@@ -256,6 +256,9 @@ def _redundancy(frame: pd.DataFrame) -> QuestionVerdict | None:
         name="accuracy(trained) - accuracy(probe on frozen MLM)",
         unit="",
     )
+    if estimate is not None and estimate.value < 0:
+        claim = "a probe on frozen MLM tells pairs apart better than training on them does"
+        return _judged(claim, estimate, frame, above=False)
     return _judged("training on pairs teaches what MLM alone does not", estimate, frame)
 
 
