@@ -8,6 +8,8 @@ direction attention looks, at which rate tokens are hidden.
 Question 4, what next-sentence prediction does to BERT: the format of pairs comes first and alone,
 then a loss on them, with three kinds of wrong pairs, then that loss without MLM. All are cut at
 sentences, as segments of the original are.
+
+Question 5, the geometry of [CLS]: BERT as published, without and with the loss that reads it.
 """
 
 from __future__ import annotations
@@ -46,4 +48,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "mlm+sop": {"arch": "encoder-pairs", "objective": "mlm+sop", "pair_cut": "sentence"},
     # No MLM loss: what do pairs alone teach?
     "nsp": {"arch": "encoder-pairs", "objective": "nsp", "pair_cut": "sentence"},
+    # BERT as published, without and with a loss on [CLS].
+    "bert-mlm": {"arch": "bert", "objective": "mlm"},
+    "bert-nsp": {"arch": "bert", "objective": "mlm+nsp"},
 }

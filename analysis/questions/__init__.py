@@ -21,4 +21,5 @@ QUESTIONS: dict[str, tuple[str, str]] = {
         "analysis.questions.q4_next_sentence:answer",
         "why was next-sentence prediction found useless?",
     ),
+    "q5": ("analysis.questions.q5_cls:answer", "Why are [CLS] vectors so similar?"),
 }

@@ -13,4 +13,5 @@ MEASUREMENTS: dict[str, str] = {
     "generation": "scaling.evaluate.generation:MEASUREMENT",
     "next_sentence": "scaling.evaluate.next_sentence:MEASUREMENT",
     "transfer": "scaling.evaluate.transfer.measure:MEASUREMENT",
+    "cls_geometry": "scaling.evaluate.cls_geometry:CLS_GEOMETRY",
 }
