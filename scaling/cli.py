@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("analysis.commands:predict", "Ask a fitted law about another size or budget."),
     "answer": ("analysis.commands:answer", "Answer one of the five questions."),
     "sync": ("scaling.commands.sync:sync", "Mirror a store to a W&B project."),
+    "dashboard": ("scaling.commands.dashboard:dashboard", "Charts and a report in W&B, as code."),
     "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
 }
 
@@ -88,7 +89,7 @@ Examples:
 def main(context: click.Context) -> None:
     """Train BERT and GPT over a grid of sizes, and say how they scale."""
     # `analysis` knows no W&B: it is handed what reads runs from there.
-    context.obj = {"readers": {"wandb:": _read_wandb}}
+    context.obj = {"readers": {"wandb:": _read_wandb}, "outline": _outline}
 
 
 def _read_wandb(address: str, root: Path) -> Path:
@@ -96,3 +97,9 @@ def _read_wandb(address: str, root: Path) -> Path:
     from scaling.wandb_mirror.project import parse_project
 
     return read_project(parse_project(address, with_sweep=True), root)
+
+
+def _outline(source: Path, folder: Path, figures: tuple[str, ...], n_boot: int) -> dict[str, Any]:
+    from analysis.commands.outline import outline
+
+    return outline(source, folder, figures, n_boot)

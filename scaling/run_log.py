@@ -42,6 +42,11 @@ def row_writer(
             taken_over = rows_of_curve(lit.curve[: lit.readings_taken_over])
             for tokens, readings in taken_over.items():
                 send(tokens // batch_tokens, readings)
-        send(step, row | {"throughput/tokens_per_second": speed()})
+        tokens_per_second = speed()
+        throughput = {
+            "throughput/tokens_per_second": tokens_per_second,
+            "throughput/train_flops_per_second": tokens_per_second * lit.train_flops_per_token,
+        }
+        send(step, row | throughput)
 
     return write

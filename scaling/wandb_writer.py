@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Full, Queue
 from typing import Any
 
 COUNTERS = ("progress/tokens", "progress/flops", "progress/step")
 
 _INIT_SECONDS = 15.0
 _FINISH_SECONDS = 60.0
-_PATIENCE_SECONDS = 2 * _INIT_SECONDS + _FINISH_SECONDS
+# Offline all ends in milliseconds, and a disk that hangs stops the training itself.
+_OFFLINE_PATIENCE_SECONDS = 90.0
+# For a server, a cell waits at its end no longer than this share of the time that it ran, or than
+# the least; when that has happened, no cell of the store tries the server for a while. So what a
+# server costs that is down, slow or refuses is under 1 % of the time of a worker.
+_PATIENCE_SHARE = 0.01
+_LEAST_PATIENCE_SECONDS = 5.0
+_RETRY_SERVER_SECONDS = 600.0
+# Rows that wait for a server that is slow to open; a run has a few dozen.
+_MAX_WAITING = 10_000
 
 # What W&B gathers beside the rows costs more than a short run: listing the packages 75 ms, asking
 # git 20 ms, a second helper process for the metrics of the machine. A user gets one back with the
@@ -53,8 +64,12 @@ class WandbWriter(threading.Thread):
 
     def __init__(self, init: dict[str, Any], *, root: Path, mode: str) -> None:
         super().__init__(name="wandb-writer", daemon=True)
+        if mode == "online" and Server(root).is_to_be_left_alone():
+            mode = "offline"
         self._init, self._root, self._mode = init, root, mode
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: Queue[Job | None] = Queue(_MAX_WAITING)
+        self._began = time.monotonic()
+        self._server = Server(root)
         self._opened = threading.Event()
         self._run: Any = None
         self._exit_code = 0
@@ -70,21 +85,37 @@ class WandbWriter(threading.Thread):
         summary: dict[str, Any],
         *,
         exit_code: int,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        patience_seconds: float | None = None,
     ) -> None:
         """Writes the summary and ends the run; a second call does nothing.
 
-        Offline this takes milliseconds; what a server does not take within `patience_seconds`
-        stays on disk.
+        Offline this takes milliseconds. What a server does not take within `patience_seconds`
+        (by default at most 1 % of the time that the run took, or 5 s) goes on being sent while the
+        next cell trains, and is sent by `scaling sync` otherwise.
         """
         if self._closed or not self.is_alive():
             return
         self._put(lambda run: run.summary.update(summary))
         self._closed, self._exit_code = True, exit_code
-        self._jobs.put(None)
+        is_online = self._mode == "online"
+        if patience_seconds is None:
+            patience_seconds = self._patience_seconds()
+        with contextlib.suppress(Full):
+            self._jobs.put_nowait(None)
         self.join(timeout=patience_seconds)
-        if self.is_alive():
-            self._give_up("it does not answer; `wandb sync` uploads what lies on disk")
+        if not is_online and self.is_alive():
+            self._give_up("the disk does not answer")
+        elif is_online and self.is_alive():
+            # The thread goes on; whatever it does not get done, `scaling sync` does.
+            self._server.failed("it does not answer")
+        elif self._mode == "online" and self.trouble is None:
+            self._server.answered()
+
+    def _patience_seconds(self) -> float:
+        if self._mode != "online":
+            return _OFFLINE_PATIENCE_SECONDS
+        share = _PATIENCE_SHARE * (time.monotonic() - self._began)
+        return min(max(_LEAST_PATIENCE_SECONDS, share), _FINISH_SECONDS)
 
     def wait_for_run(self) -> Any:
         """The open `wandb.Run`; None when there is none."""
@@ -109,8 +140,12 @@ class WandbWriter(threading.Thread):
             self._opened.set()
 
     def _put(self, job: Job) -> None:
+        """Never waits: training calls this."""
         if self.trouble is None and not self._closed:
-            self._jobs.put(job)
+            try:
+                self._jobs.put_nowait(job)
+            except Full:
+                self._give_up(f"{_MAX_WAITING} rows wait for it; `scaling sync` sends them later")
 
     def _do(self, job: Job) -> None:
         if self.trouble is None:
@@ -132,11 +167,10 @@ class WandbWriter(threading.Thread):
         except Exception as error:
             if self._mode == "offline":
                 raise
+            self._mode = "offline"
+            self._server.failed(_one_line(error))
             _SERVICE.restart("offline")
             run = self._open_as("offline")
-            _log.warning(
-                "W&B is offline for this run: %s; `wandb sync` uploads it later", _one_line(error)
-            )
         for key in COUNTERS:
             run.define_metric(key)
         return run
@@ -153,6 +187,44 @@ class WandbWriter(threading.Thread):
         if self.trouble is None:
             self.trouble = trouble
             _log.warning("W&B stops for this run: %s; training goes on without it", trouble)
+
+
+class Server:
+    """What the workers of one store know of the W&B server: whether it failed a while ago.
+
+    The mark lies in the store, so that of many workers one pays for finding out, and one says so.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._mark = root / "wandb" / "server-failed"
+
+    def is_to_be_left_alone(self) -> bool:
+        try:
+            return time.time() - self._mark.stat().st_mtime < _RETRY_SERVER_SECONDS
+        except OSError:
+            return False
+
+    def failed(self, trouble: str) -> str:
+        """Notes it, and warns unless it had failed before; returns `trouble`."""
+        with contextlib.suppress(OSError):
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._mark.open("x").close()
+            except FileExistsError:
+                os.utime(self._mark)
+                _log.info("W&B is offline for this run: %s", trouble)
+                return trouble
+        _log.warning(
+            "W&B is offline for this run: %s; training goes on, further runs try the server every "
+            "%.0f min, and `scaling sync` sends what is missing",
+            trouble,
+            _RETRY_SERVER_SECONDS / 60,
+        )
+        return trouble
+
+    def answered(self) -> None:
+        with contextlib.suppress(OSError):
+            self._mark.unlink()
 
 
 class _Service:

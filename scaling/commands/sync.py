@@ -50,7 +50,7 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
         print(f"{root} holds no cells; `scaling run SWEEP` makes some")
         return
     server = require_key()
-    target = complete(project, _project_of(store, name))
+    target = complete(project, project_of(store, name))
     sent = Sent(root, server, target)
     try:
         with sent.alone():
@@ -68,7 +68,7 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
     sys.exit(1 if found.unreadable else 0)
 
 
-def _project_of(store: Store, name: str | None) -> str:
+def project_of(store: Store, name: str | None) -> str:
     """The project that the sweep file names."""
     from scaling.errors import SweepError
     from scaling.sweep_file import read_config

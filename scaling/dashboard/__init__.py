@@ -1,0 +1,1 @@
+"""The workspace and the report in W&B, as code."""
