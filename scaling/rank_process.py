@@ -78,6 +78,10 @@ def main(connection: Connection, part: RankPart) -> None:
         # An orderly exit would wait for the others.
         os._exit(1)
     dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The threads of what a sharded model leaves behind abort an orderly exit now and then.
+    os._exit(0)
 
 
 def _die_with_rank_0() -> None:
