@@ -75,11 +75,18 @@ def signed(estimate: Estimate) -> str:
     digits = 2
     if 0 < width < math.inf:
         digits = max(2 if width < 5 else 0, min(6, math.ceil(-math.log10(width / 5))))
+        # An end that is not zero must not look like it: on its side the verdict rests.
+        while digits < 6 and any(end and not round(end, digits) for end in _ends(interval)):
+            digits += 1
     low, high = (
         f"{end:.{digits}f}" if math.isfinite(end) else "unbounded"
         for end in (interval.low, interval.high)
     )
     return f"{estimate.value:+.{digits}f} [{low}, {high}]"
+
+
+def _ends(interval: Interval) -> tuple[float, ...]:
+    return tuple(end for end in (interval.low, interval.high) if math.isfinite(end))
 
 
 def exponent_verdict(

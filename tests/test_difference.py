@@ -71,3 +71,8 @@ def test_the_sentence_follows_the_interval(low: float, high: float, claim: str, 
 def test_digits_follow_the_width_of_the_interval() -> None:
     assert signed(_estimate(0.05123, 0.0473, 0.0552)) == "+0.051 [0.047, 0.055]"
     assert signed(_estimate(1.3, -2.0, 30.0)) == "+1 [-2, 30]"
+
+
+def test_an_end_of_an_interval_never_looks_like_zero_unless_it_is() -> None:
+    assert signed(_estimate(0.34, 0.0011, 0.68)) == "+0.340 [0.001, 0.680]"
+    assert signed(_estimate(0.34, 0.0, 0.68)) == "+0.34 [0.00, 0.68]"

@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
 from analysis.questions.answer import Answer, write_answer
+from analysis.questions.arm_ladder import plateau_notes
 from analysis.questions.q2_scaling import answer
 from analysis.questions.table import read_question_table
 from scaling.record import TermLoss
@@ -116,6 +118,21 @@ def test_what_only_bounds_are_known_of_says_so(planted: Answer) -> None:
     for arm in ("causal-mlm-15", "mlm-15"):
         assert "upper bound" in verdict(planted, f"{arm} needs more bits per byte").claim
     assert "upper bound" not in verdict(planted, "clm-15 needs more bits per byte").claim
+    assert "bound" not in verdict(planted, "share of tokens").claim
+    assert "upper bound" in verdict(planted, "corruption").claim
+    assert "of two bounds" in verdict(planted, "direction").claim
+
+
+def test_runs_on_the_plateau_are_named() -> None:
+    frame = pd.DataFrame(
+        {
+            "arm": ["clm", "mlm-15", "mlm-15", "bpe"],
+            "bits_per_byte": [2.0, 3.61, 3.59, 9.0],
+            "unigram": [4.0, 4.0, 4.0, math.nan],
+        }
+    )
+    (note,) = plateau_notes(frame)
+    assert note.startswith("mlm-15: 1 of 2 runs need over 90% of the 4.00 bits per byte")
 
 
 def test_one_seed_establishes_nothing(tmp_path: Path) -> None:

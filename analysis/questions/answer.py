@@ -51,8 +51,9 @@ class QuestionVerdict:
             unit = f" {self.estimate.unit}" if self.estimate.unit else ""
             number = f"{self.estimate.name} {signed(self.estimate)}{unit}"
         basis = f", {self.basis}" if self.basis else ""
+        seeds = f"{self.n_seeds} seed{'' if self.n_seeds == 1 else 's'}"
         flips = f"; another under: {'; '.join(self.flips)}" if self.flips else ""
-        return f"{said}: {number} ({self.n_seeds} seeds{basis}){flips}"
+        return f"{said}: {number} ({seeds}{basis}){flips}"
 
 
 def judge(

@@ -27,6 +27,9 @@ STEPS: tuple[tuple[str, str, str], ...] = (
     ("direction of attention", "mlm-15", "causal-mlm-15"),
 )
 
+# Of the bits of a code by letter frequencies: a run that needs more has learned little else.
+PLATEAU_SHARE = 0.9
+
 # What two arms may have in common -> the column in which they have it.
 MATCHES: dict[str, str] = {
     "exact FLOPs": "train_flops",
@@ -64,7 +67,7 @@ def runs_frame(table: QuestionTable) -> pd.DataFrame:
             "budget_flops": float(labels.get("train_flops", run["train_flops"])),
             "train_flops": run["train_flops"], "train_flops_6nd": run["train_flops_6nd"],
             "train_tokens": run["tokens_seen"], "tokens_predicted": run["tokens_predicted"],
-            LOSS: run[LOSS], "kind": run["bits_per_byte_kind"],
+            LOSS: run[LOSS], "kind": run["bits_per_byte_kind"], "unigram": _unigram(run),
         })  # fmt: skip
     if not rows:
         raise AnalysisError(f"{table.source} holds no finished run with bits per byte")
@@ -86,6 +89,29 @@ def entropy_of(table: QuestionTable) -> float | None:
 def is_bound(frame: pd.DataFrame, arm: str) -> bool:
     """Whether the losses of an arm are upper bounds."""
     return "upper_bound" in set(frame.loc[frame["arm"] == arm, "kind"])
+
+
+def _unigram(run: Mapping[str, Any]) -> float:
+    """Bits per byte of a code by token frequencies; not a number where tokens are not bytes."""
+    if run["spec"]["tokenizer"] != "bytes":
+        return math.nan
+    nats = [loss.get("unigram_nats_per_target") for loss in run["losses"].values()]
+    return next((n / math.log(2) for n in nats if n is not None), math.nan)
+
+
+def plateau_notes(frame: pd.DataFrame) -> list[str]:
+    """Which arms have runs that know little more than how frequent each byte is."""
+    notes = []
+    for arm, runs in frame.groupby("arm", sort=False):
+        is_near = runs[LOSS] > PLATEAU_SHARE * runs["unigram"]
+        if is_near.any():
+            notes.append(
+                f"{arm}: {int(is_near.sum())} of {len(runs)} runs need over {PLATEAU_SHARE:.0%} of "
+                f"the {runs['unigram'].median():.2f} bits per byte of a code by letter frequencies "
+                "(the plateau where a masked model starts): they say when it is left, and little "
+                "of what the arm can reach"
+            )
+    return notes
 
 
 def frontier_points(frame: pd.DataFrame, match: str = "exact FLOPs") -> pd.DataFrame:

@@ -110,11 +110,18 @@ def _draw_steps(frame: pd.DataFrame, ax: Axes) -> pd.DataFrame:
                 note=[f"{before} to {after}"],
             )
         )  # fmt: skip
-    ax.set_yticks(range(len(STEPS)), [what.replace(" of ", "\nof ", 1) for what, _, _ in STEPS])
+    ax.set_yticks(range(len(STEPS)), [_step_label(frame, *step) for step in STEPS])
     ax.invert_yaxis()
     ax.axvline(0, color=FAINT, linewidth=0.8)
     ax.set_xlabel("bits per byte that it costs at equal FLOPs")
     return stack(parts)
+
+
+def _step_label(frame: pd.DataFrame, what: str, after: str, before: str) -> str:
+    label = what.replace(" of ", "\nof ", 1)
+    if is_bound(frame, before):
+        return f"{label}\n(of two bounds)"
+    return f"{label}\n(≤, a bound)" if is_bound(frame, after) else label
 
 
 def _draw_multiples(found: Sequence[Multiple], arms: Sequence[str], ax: Axes) -> pd.DataFrame:

@@ -27,6 +27,7 @@ from analysis.questions.arm_ladder import (
     gap,
     is_bound,
     multiples,
+    plateau_notes,
     runs_frame,
     slopes,
 )
@@ -96,7 +97,15 @@ def _levels(frame: pd.DataFrame) -> list[QuestionVerdict]:
 
 
 def _bounded(frame: pd.DataFrame, arm: str) -> str:
-    return " (an upper bound, so in truth by less)" if is_bound(frame, arm) else ""
+    """What is said with a claim that an arm is behind, where its losses are upper bounds."""
+    return " (by an upper bound: in truth by less, or not at all)" if is_bound(frame, arm) else ""
+
+
+def _step_bounded(frame: pd.DataFrame, after: str, before: str) -> str:
+    """A difference of two bounds bounds nothing; one less an exact loss bounds the cost."""
+    if is_bound(frame, before):
+        return " (of two bounds, which need not be equally tight)"
+    return _bounded(frame, after)
 
 
 def _steps(frame: pd.DataFrame) -> list[QuestionVerdict]:
@@ -115,7 +124,8 @@ def _steps(frame: pd.DataFrame) -> list[QuestionVerdict]:
             f"at equal {match}" for match, other in gaps.items()
             if other is not None and np.mean(list(other.by_seed.values())) * estimate.value < 0
         ]  # fmt: skip
-        claim = f"the {what} {'costs' if estimate.value > 0 else 'saves'} bits per byte"
+        effect = "costs" if estimate.value > 0 else "saves"
+        claim = f"the {what} {effect} bits per byte{_step_bounded(frame, after, before)}"
         verdicts.append(
             judge(
                 claim, estimate, n_seeds=len(main.by_seed), above=estimate.value > 0, flips=flips,
@@ -229,6 +239,7 @@ def _notes(frame: pd.DataFrame, entropy: float | None) -> list[str]:
         notes.append("the entropy of this text is not known, so no excess and no exponent of it")
     else:
         notes.append(f"the entropy of the language is {entropy:.3f} bits per byte")
+    notes += plateau_notes(frame)
     for what, after, before in STEPS:
         missing = [match for match in MATCHES if gap(frame, after, before, match) is None]
         if missing:
