@@ -15,6 +15,9 @@ from typing import Any
 
 from scaling.store import Store
 
+# Enough for a machine with much else to do; a guard against hanging and no claim.
+PATIENCE_SECONDS = 1800.0
+
 
 @contextlib.contextmanager
 def launch(sweep_file: Path, root: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
@@ -38,11 +41,11 @@ def launch(sweep_file: Path, root: Path, *options: str) -> Iterator[subprocess.P
 def launched(sweep_file: Path, root: Path, *options: str) -> tuple[int, str]:
     """The exit code of a launch that is left alone, and what it said."""
     with launch(sweep_file, root, *options) as launcher:
-        output, _ = launcher.communicate(timeout=400)
+        output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
     return launcher.returncode, output
 
 
-def wait_for(happened: Callable[[], object], *, seconds: float = 180.0) -> None:
+def wait_for(happened: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -15,7 +15,7 @@ from scaling.jobs import Job, Queue
 from scaling.store import Store
 from scaling.watch import Progress
 from scaling.worker import run_cell
-from tests.launches import claim_pids, launch, launched, results, wait_for
+from tests.launches import PATIENCE_SECONDS, claim_pids, launch, launched, results, wait_for
 from tests.test_cli import assert_one_line, scaling
 from tests.test_local import LONG, Silent, prepared, train
 from tests.test_worker import planned
@@ -185,7 +185,7 @@ def test_a_cancelled_launch_ends_and_a_new_one_goes_on_to_the_same_results(tmp_p
         result = scaling("cancel", "tiny", "--root", store.root, "--reason", "tea")
         assert "2 running (at its checkpoint within about 5 s), 2 pending" in result.output
         for launcher in (first, second):
-            output, _ = launcher.communicate(timeout=60)
+            output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
             assert launcher.returncode == 1, output
             assert output.count(": tea\n") == 4, output
             assert "go on with the cancelled cells: scaling run " in output.splitlines()[-1]

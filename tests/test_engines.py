@@ -13,7 +13,7 @@ import pytest
 
 from scaling.engines import ENGINES, check_options
 from scaling.errors import EngineError
-from tests.launches import claim_pids, ends, launch, launched, results, wait_for
+from tests.launches import PATIENCE_SECONDS, claim_pids, ends, launch, launched, results, wait_for
 from tests.tiny_sweep import write_tiny_sweep
 
 # Long enough to be caught at work.
@@ -132,7 +132,7 @@ def test_an_interrupted_launch_goes_on_to_the_same_results(
         wait_for(lambda: len(claim_pids(root)) == 2)
         time.sleep(1)
         launcher.send_signal(signal.SIGINT)
-        output, _ = launcher.communicate(timeout=120)
+        output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
     assert "Traceback" not in output
     if engine[1] in OUTLIVE_THE_LAUNCH:
         assert launcher.returncode == 0, output

@@ -19,7 +19,7 @@ from scaling.store import Store
 from scaling.sweep import expand
 from scaling.worker import run_cell
 from tests.disks import disk_of, make_read_only, make_writable, resize
-from tests.launches import launch, launched, results, wait_for
+from tests.launches import PATIENCE_SECONDS, launch, launched, results, wait_for
 from tests.test_local import Silent
 from tests.tiny_sweep import loader, write_tiny_sweep
 
@@ -113,7 +113,7 @@ def test_a_store_that_vanishes_ends_the_launch_and_the_sweep_goes_on_when_it_is_
     with launch(sweep_file, store.root, "--workers", "2") as launcher:
         wait_for(lambda: list(store.root.glob("cells/*/claim.json")))
         os.rename(store.root, away)
-        output, _ = launcher.communicate(timeout=180)
+        output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
     assert launcher.returncode == 2, output
     assert output.count("error: ") == 1, output
     assert "Traceback" not in output

@@ -21,7 +21,7 @@ from scaling.cell_files import CLAIM, RECORD
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
 from scaling.worker import MAX_DEATHS
-from tests.launches import wait_for
+from tests.launches import PATIENCE_SECONDS, wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 KILLS = 50
@@ -30,8 +30,6 @@ SEED = 0
 # that and to no clock, all of them strike on a machine of any speed.
 KILLED_SHARE = 0.75
 MEAN_SECONDS_AFTER = 0.1
-# Enough for a machine with much else to do; a guard against hanging and no claim.
-PATIENCE_SECONDS = 1800.0
 
 # 200 cells: single ones, and chains of a trunk with two branches.
 SINGLE: dict[str, Any] = {"train_tokens": 2560, "seed": list(range(110)), "eval_tokens": 256}

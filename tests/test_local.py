@@ -19,7 +19,7 @@ from scaling.errors import StoreError
 from scaling.jobs import Queue, make_jobs
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
-from tests.launches import claim_pids, launch, launched, results, wait_for
+from tests.launches import PATIENCE_SECONDS, claim_pids, launch, launched, results, wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 LONG = 150_016
@@ -153,7 +153,7 @@ def test_a_killed_launch_goes_on_to_the_same_results(tmp_path: Path, how: signal
         time.sleep(1)
         pids = claim_pids(store.root)
         launcher.send_signal(how)
-        output, _ = launcher.communicate(timeout=60)
+        output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     if how is signal.SIGINT:
         assert launcher.returncode == 130
@@ -173,7 +173,7 @@ def test_two_launchers_train_no_cell_twice(tmp_path: Path) -> None:
     command = (tmp_path / "tiny.yaml", store.root, "--workers", "2")
     with launch(*command) as first, launch(*command) as second:
         for launcher in (first, second):
-            output, _ = launcher.communicate(timeout=300)
+            output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
             assert launcher.returncode == 0, output
     for cell in sweep.cells:
         assert store.state(cell.run_id) == "done"
