@@ -1,4 +1,4 @@
-"""What surrounds an attempt at a cell: what stops it, its heartbeat, its time limit."""
+"""What stops an attempt at a cell: signals, and its time limit."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import FrameType
 
-from scaling import cancel, claims
-from scaling.claims import Claim, ClaimLost
 from scaling.watch import Interrupted
 
 _AGAIN_SECONDS = 0.05
@@ -90,50 +87,8 @@ def _in_finalizer(frame: FrameType | None) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def heart(claim: Claim, *each_beat: Callable[[], None]) -> Iterator[None]:
-    """Renews the claim until the block ends, or the claim is lost.
-
-    Args:
-        each_beat: called after each beat, in the heart's own thread.
-    """
-    stopped = threading.Event()
-
-    def beat() -> None:
-        while not stopped.wait(claims.HEARTBEAT_SECONDS):
-            try:
-                claim.beat()
-                for act in each_beat:
-                    act()
-            except ClaimLost:
-                return  # the next checkpoint or the result finds out for itself
-            except OSError:
-                continue  # a file server that is away for a moment
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-
-
-class CancelWatch:
-    """Stops this process's training once its cell is marked, as a signal from outside would."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._stopped = folder, False
-
-    def look(self) -> None:
-        # Once: a second signal would break into the writing of what the first one asked for.
-        if not self._stopped and cancel.is_marked(self._folder):
-            self._stopped = True
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 class Alarm:
-    """Stops this process's training after some seconds, in the way a signal from outside does."""
+    """Stops this process's training once, in the way a signal from outside does."""
 
     def __init__(self) -> None:
         self.rang = False

@@ -84,3 +84,24 @@ def recorded_state(path: str | Path, run_id: str) -> Ended | None:
         return status_of(b"".join(parts), run_id, path)
     except DamagedFile:
         return "damaged"
+
+
+class EndedStates:
+    """`recorded_state` for who looks again and again: a file that has not changed is not reread."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, int, int], Ended]] = {}
+
+    def read(self, path: str, run_id: str) -> Ended | None:
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        signature = (found.st_mtime_ns, found.st_size, found.st_ino)
+        known = self._known.get(path)
+        if known is not None and known[0] == signature:
+            return known[1]
+        # A change after the look at the signature is seen by the next one.
+        if (state := recorded_state(path, run_id)) is not None:
+            self._known[path] = signature, state
+        return state

@@ -64,7 +64,7 @@ def forecast_line(plan: Plan) -> str:
             parts.append(plan.price.of(hours))
     peak = max((cell.memory_bytes for cell in plan.left), default=0)
     parts.append(f"at most {short(peak)}B a cell")
-    if plan.too_large:
+    if plan.too_large and plan.device_memory_bytes is not None:
         parts.append(f"{len(plan.too_large)} do not fit the {short(plan.device_memory_bytes)}B "
                      "of a device")  # fmt: skip
     return ", ".join(parts)

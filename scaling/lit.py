@@ -52,6 +52,7 @@ class LitRun(pl.LightningModule):
         lay_out: spreads the model over the devices; None where each has the whole of it.
         on_reading: is given each reading as (step, row of named values).
         after_step: is called with the number of finished steps, after any reading.
+        after_training: is called after the last step and its reading.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class LitRun(pl.LightningModule):
         self.session = Session()
         self.on_reading: OnReading | None = None
         self.after_step: Callable[[int], None] | None = None
+        self.after_training: Callable[[], None] | None = None
         self._nats_since_reading: dict[str, Tensor] = {}
         self._targets_since_reading: dict[str, int] = {}
         self._targets_of_step: dict[str, int] = {}
@@ -130,6 +132,8 @@ class LitRun(pl.LightningModule):
     def on_train_end(self) -> None:
         if not is_reading_step(self.global_step):
             self._read(self.global_step)
+        if self.after_training is not None:
+            self.after_training()
 
     def _check_finite(self, step: int) -> None:
         """Ends the run on a loss that is not finite; several devices look at it together."""

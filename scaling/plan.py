@@ -26,7 +26,8 @@ class PlannedCell:
         memory_bytes: estimated footprint of its training.
         train_seconds: of its own part, on one worker; null without a calibration.
         device_hours: the same over all devices that the cell is trained on together.
-        fits: whether a device has that much memory when nothing else runs on it.
+        fits: whether a device has that much memory when nothing else runs on it; null where the
+            devices are on other machines.
     """
 
     run_id: str
@@ -41,7 +42,7 @@ class PlannedCell:
     memory_bytes: int
     train_seconds: float | None
     device_hours: float | None
-    fits: bool
+    fits: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,19 +61,21 @@ class Plan:
     """The cells of a sweep with their costs.
 
     Attributes:
-        left_seconds: time until the sweep is done with `workers` at a time; null as above.
-        device_memory_bytes: what one device has for a cell. A device is what one worker holds: a
-            GPU, or its share of the processors.
+        workers: null where the engine has not been told how many.
+        left_seconds: time until the sweep is done with `workers` at a time; null without a
+            calibration.
+        device_memory_bytes: what one device has for a cell; null where the devices are on other
+            machines. A device is what one worker holds: a GPU, or its share of the processors.
         price: per device-hour.
     """
 
     sweep: str
-    workers: int
+    workers: int | None
     cells: tuple[PlannedCell, ...]
     excluded: tuple[Excluded, ...]
     notes: tuple[str, ...]
     left_seconds: float | None
-    device_memory_bytes: int
+    device_memory_bytes: int | None
     price: Price | None = None
     evaluations: tuple[PlannedEvaluation, ...] = ()
 
@@ -91,7 +94,7 @@ class Plan:
     @property
     def too_large(self) -> list[PlannedCell]:
         """Cells still to train that no device has the memory for."""
-        return [cell for cell in self.left if not cell.fits]
+        return [cell for cell in self.left if cell.fits is False]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -125,20 +128,21 @@ def make_plan(
     sweep: Sweep,
     store: Store,
     *,
-    workers: int,
+    workers: int | None,
     clock: Clock | None,
-    device_memory_bytes: int,
+    device_memory_bytes: int | None,
     price: Price | None = None,
 ) -> Plan:
-    """The costs of a sweep on this machine.
+    """The costs of a sweep.
 
     Args:
         clock: without one no times are given.
-        device_memory_bytes: see `scaling.capacity`.
+        device_memory_bytes: see `scaling.capacity`; None where the devices are elsewhere.
         price: instead of the one that the sweep gives.
     """
     states = store.states(cell.run_id for cell in sweep.all_cells)
     jobs = {job.run_id: job for job in make_jobs(sweep.cells, clock=clock)}
+    most_bytes = device_memory_bytes
     cells = []
     for cell in sweep.cells:
         job = jobs[cell.run_id]
@@ -157,7 +161,7 @@ def make_plan(
                 memory_bytes=job.memory_bytes,
                 train_seconds=job.own_seconds,
                 device_hours=None if seconds is None else seconds * job.devices / 3600,
-                fits=job.memory_bytes <= device_memory_bytes,
+                fits=None if most_bytes is None else job.memory_bytes <= most_bytes,
             )
         )
     return Plan(
@@ -192,8 +196,12 @@ def _sum_known(values: Iterable[float | None]) -> float | None:
     return total
 
 
-def _left_seconds(cells: Sequence[PlannedCell], jobs: dict[str, Job], workers: int) -> float | None:
+def _left_seconds(
+    cells: Sequence[PlannedCell], jobs: dict[str, Job], workers: int | None
+) -> float | None:
     """The work shared evenly, or the longest chain where that takes longer."""
+    if workers is None:
+        return None
     seconds: dict[str, float] = {}
     for cell in cells:
         if cell.state not in ENDED:

@@ -24,6 +24,7 @@ from scaling.cell_read import (
     CellRecord,
     CellSpec,
     Ended,
+    EndedStates,
     is_spec,
     read_record,
     read_spec,
@@ -54,6 +55,7 @@ class Store:
         self.root = root
         self.cells = root / "cells"
         self.cache = root / "cache"
+        self._ended = EndedStates()
 
     def folder(self, run_id: str) -> Path:
         return self.cells / _check_run_id(run_id)
@@ -122,12 +124,12 @@ class Store:
         return self.states([run_id])[run_id]
 
     def states(self, run_ids: Iterable[str]) -> dict[str, State]:
-        """The states of many cells; each record is held against its checksum."""
+        """The states of many cells; a record that is new here is held against its checksum."""
         found: dict[str, State] = {}
         now_seconds: float | None = None
         for run_id in run_ids:
             folder = f"{self.cells}/{_check_run_id(run_id)}"
-            ended = recorded_state(f"{folder}/{RECORD}", run_id)
+            ended = self._ended.read(f"{folder}/{RECORD}", run_id)
             if ended is not None:
                 found[run_id] = ended
                 continue

@@ -160,7 +160,7 @@ def _build(part: Part) -> LitRun:
 
 
 def _fit(part: Part, rank: int, lit: LitRun, watch: Watch) -> None:
-    lit.after_step = watch.after_step
+    lit.after_step, lit.after_training = watch.after_step, watch.after_training
     trainer = _trainer(part.spec, part.split, make_strategy(part.split, rank, lit))
     # It would take SIGTERM for itself; `watch` has it.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

@@ -21,6 +21,8 @@ from scaling.lit import LitRun
 from scaling.outcome import Spent
 
 CHECKPOINT_SECONDS = 60.0
+# Evaluation follows the last step, and may be stopped too: so much training is worth a checkpoint.
+LAST_CHECKPOINT_SECONDS = 5.0
 PROGRESS_SECONDS = 0.5
 # How far apart devices ask rank 0 whether to go on; a signal waits that long.
 MEETING_SECONDS = 1.0
@@ -82,23 +84,33 @@ class Watch:
 
     def after_step(self, step: int) -> None:
         spec = self._lit.spec
-        now = time.monotonic()
         if step == spec.fork_step:
             self._save(FORK)
+        if step < spec.total_steps:
+            self._look(step)
+
+    def after_training(self) -> None:
+        """After the last step and its reading, which the checkpoint then holds."""
+        self._look(self._lit.spec.total_steps)
+
+    def _look(self, step: int) -> None:
+        spec, now = self._lit.spec, time.monotonic()
         orders = self._orders(step, now)
         if orders.stop:
             self._save(CHECKPOINT)
             raise Interrupted(f"stopped by a signal after {step} of {spec.total_steps} steps")
-        if orders.save and step < spec.total_steps:
+        if orders.save:
             self._save(CHECKPOINT)
             self._last_checkpoint = time.monotonic()
         if orders.report:
             self._report(step, now)
 
     def _orders(self, step: int, now: float) -> Orders:
+        is_last = step == self._lit.spec.total_steps
+        patience = LAST_CHECKPOINT_SECONDS if is_last else CHECKPOINT_SECONDS
         wanted = Orders(
             stop=self._interrupted,
-            save=now - self._last_checkpoint > CHECKPOINT_SECONDS,
+            save=now - self._last_checkpoint > patience,
             report=now - self._last_progress > PROGRESS_SECONDS,
         )
         return wanted if not dist.is_initialized() else self._agreed(wanted, step, now)

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError
 
 from scaling import claims, peak_memory
-from scaling.attempt import CancelWatch, Stop, alarm_after, heart, stoppable
+from scaling.attempt import Alarm, Stop, alarm_after, stoppable
 from scaling.cell_files import CHECKPOINT, FORK
 from scaling.cell_read import CellRecord, CellSpec
 from scaling.checkpoint import furthest_fork
@@ -27,6 +27,7 @@ from scaling.errors import BLOCKING_ERRNOS, is_out_of_memory
 from scaling.evaluate.cell import ended_evaluation, evaluate_cell
 from scaling.evaluation_cell import EvaluationSpec
 from scaling.files import write_atomic
+from scaling.heart import CancelWatch, heart
 from scaling.jobs import Job, Outcome
 from scaling.live import LiveWriter
 from scaling.outcome import ended_record
@@ -98,7 +99,7 @@ def _alive(
     train: Train,
 ) -> Outcome:
     """Trains and publishes, with a heartbeat that says how far it is and sees a cancellation."""
-    live = LiveWriter(claim)
+    live, taken_over = LiveWriter(claim), Alarm()
 
     def report(progress: Progress) -> None:
         stop.again()
@@ -107,9 +108,12 @@ def _alive(
             on_progress(progress)
 
     try:
-        with heart(claim, live.write, CancelWatch(claim.folder).look):
+        look = CancelWatch(claim.folder).look
+        with heart(claim, live.write, look, on_lost=taken_over.ring):
             outcome = _tracked(store, claim, job, report, stop, train)
     except Interrupted:
+        if taken_over.rang:
+            claim.check()  # which says so
         live.write()  # where its checkpoint is
         raise
     live.remove()

@@ -6,16 +6,20 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from scaling import machine
 from scaling.commands.cancel import _leave_slurm
 from scaling.engines import slurm
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
 from scaling.jobs import Job
 from scaling.store import Store
+from tests.test_cli import scaling
+from tests.tiny_sweep import write_tiny_sweep
 
 CHAIN = tuple(
     Job(run_id=f"{i:016x}", shorter=() if i % 2 else (f"{i + 1:016x}",), sweep="tiny")
@@ -200,6 +204,42 @@ def test_a_second_launch_submits_what_is_missing(
     assert "--jobs=701,702" in asked
     submissions = slurm.read_submissions(Store(root), CHAIN[0].sweep)
     assert [(found.job_id, found.tasks) for found in submissions] == [("701", 3), ("702", 1)]
+
+
+def test_ctrl_c_while_waiting_leaves_the_tasks_and_says_how_to_watch_them_again(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    root = tmp_path / "runs"
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(sleep=pressed))
+    words = [str(write_tiny_sweep(tmp_path)), "--root", str(root), "--engine", "slurm"]
+    words += ["--engine-option", "wait=true"]
+    monkeypatch.setattr(sys, "argv", ["scaling", "run", *words])
+    result = scaling("run", *words)
+    assert result.exit_code == 130, result.output
+    assert result.output.splitlines()[-2:] == [
+        "the tasks go on without this display",
+        f"watch them again with: scaling run {' '.join(words)}",
+    ]
+    assert "scancel" not in (commands / "asked").read_text()
+
+
+def test_a_submission_asks_nothing_of_the_machine_where_it_is_made(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> None:
+        raise AssertionError("a login node has no GPUs and little memory, and trains nothing")
+
+    for name in ("gpu_bytes", "gpus", "physical_cores"):
+        monkeypatch.setattr(machine, name, asked)
+    words = ("--root", tmp_path / "runs", "--engine", "slurm", "--wandb", "disabled")
+    result = scaling("run", write_tiny_sweep(tmp_path), *words)
+    assert "submitted job 701" in result.output
+    forecast = json.loads((tmp_path / "runs" / "tiny" / "plan.json").read_bytes())
+    assert [cell["fits"] for cell in forecast["cells"]] == [None, None]
+    assert forecast["device_memory_bytes"] is None
 
 
 def test_tasks_that_are_about_to_leave_do_not_count(tmp_path: Path, commands: Path) -> None:

@@ -126,6 +126,7 @@ def _print(plan: Plan) -> None:
     if plan.left:
         print(f"forecast: {forecast_line(plan)}")
     for cell in plan.too_large:
+        assert plan.device_memory_bytes is not None, "else none is said to be too large"
         needed = f"{short(cell.memory_bytes)}B of {short(plan.device_memory_bytes)}B"
         print(f"does not fit: {describe(cell.labels)}: {needed}; run it with --micro-batch")
 

@@ -95,7 +95,9 @@ def run(
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
-    clock = _clock(store, expanded, workers)
+    # This machine's speed and memory say nothing of the machines of another engine.
+    is_here = engine == "local"
+    clock = _clock(store, expanded, workers) if is_here else None
     shared: dict[str, Any] = {
         "timeout_seconds": timeout_minutes and timeout_minutes * 60,
         "sweep": expanded.name,
@@ -113,9 +115,14 @@ def run(
     jobs += make_evaluation_jobs(expanded.evaluations, **shared)
     train = partial(load_engine(engine), workers=workers, options=options)
     _lift_marks(store, expanded)
-    # What was measured is one process on this machine.
-    applies = engine == "local" and devices == 1
-    if _forecast(store, expanded, workers, clock if applies else None, wanted_price):
+    if _forecast(
+        store,
+        expanded,
+        workers,
+        clock if devices == 1 else None,  # what was measured is one process
+        wanted_price,
+        is_here=is_here,
+    ):
         _train(store, expanded, jobs, train)
         _print_outcome(store, expanded.name)
     sys.exit(report_failures(store, expanded, again=run_again(store, expanded.name, sweep)))
@@ -132,24 +139,36 @@ def _lift_marks(store: Store, sweep: Sweep) -> None:
 
 
 def _forecast(
-    store: Store, sweep: Sweep, workers: int | None, clock: Speed | None, price: Price | None
+    store: Store,
+    sweep: Sweep,
+    workers: int | None,
+    clock: Speed | None,
+    price: Price | None,
+    *,
+    is_here: bool,
 ) -> bool:
     """Keeps the forecast, and says it where this machine was measured before: it never measures.
 
+    Args:
+        is_here: whether the cells are trained on this machine.
     Returns:
         False where nothing is left to train or to measure, and so nothing is forecast.
     """
-    from scaling.capacity import cell_memory_bytes
-    from scaling.engines.local import default_workers
     from scaling.forecast import forecast_line, write_forecast
     from scaling.plan import make_plan
 
+    most_bytes = None
+    if is_here:
+        from scaling.capacity import cell_memory_bytes
+        from scaling.engines.local import default_workers
+
+        workers, most_bytes = workers or default_workers(), cell_memory_bytes()
     planned = make_plan(
         sweep,
         store,
-        workers=workers or default_workers(),
+        workers=workers,
         clock=clock,
-        device_memory_bytes=cell_memory_bytes(),
+        device_memory_bytes=most_bytes,
         price=price,
     )
     if not planned.left:
@@ -203,15 +222,24 @@ def _check_split(store: Store, sweep: Sweep, split: Split) -> None:
 def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., None]) -> None:
     from rich.console import Console
 
+    from scaling.engines import DisplayLeft
     from scaling.progress import sweep_display
     from scaling.store import ENDED
 
     try:
         with sweep_display(sweep.name, Console()) as display:
             train(store.root, jobs, display=display)
+    except DisplayLeft as left_alone:
+        print(f"\n{left_alone}")
+        print(f"watch them again with: {_same_command()}")
+        sys.exit(_INTERRUPTED)
     except KeyboardInterrupt:
         states = store.states(cell.run_id for cell in sweep.all_cells)
         left = sum(state not in ENDED for state in states.values())
         print(f"\nstopped with {left} of {len(states)} cells to do, each at its checkpoint")
-        print(f"go on with: {shlex.join(['scaling', *sys.argv[1:]])}")
+        print(f"go on with: {_same_command()}")
         sys.exit(_INTERRUPTED)
+
+
+def _same_command() -> str:
+    return shlex.join(["scaling", *sys.argv[1:]])

@@ -48,13 +48,18 @@ class Display(Protocol):
     def update(self, queue: Queue, running: Sequence[CellAtWork]) -> None: ...
 
 
+class DisplayLeft(KeyboardInterrupt):
+    """Ctrl-C while the engine only shows what others train: they go on; the message says so."""
+
+
 class Engine(Protocol):
     """Has every job trained that has not ended.
 
     An engine that hands them to a batch system may return before they have ended.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM; every cell has written its checkpoint.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; every cell has written its checkpoint, but for
+            DisplayLeft.
         StoreError: no cell can be trained, such as when the disk is full.
         EngineError: the engine cannot be had as asked: not installed, not reached, a wrong option.
     """

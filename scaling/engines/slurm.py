@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scaling import claims
-from scaling.attempt import heart
-from scaling.engines import Display
+from scaling.engines import Display, DisplayLeft
 from scaling.engines.job_file import write_jobs
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
 from scaling.files import write_atomic
+from scaling.heart import heart
 from scaling.jobs import Job, Queue
 from scaling.store import ENDED, State, Store
 
@@ -229,7 +229,7 @@ def _wait(store: Store, jobs: Sequence[Job], display: Display) -> None:
                 )
         display.update(queue, [])
     except KeyboardInterrupt:
-        print("\nthe tasks go on without this display")
+        raise DisplayLeft("the tasks go on without this display") from None
 
 
 def _check_tools(*programs: str) -> None:
