@@ -23,8 +23,11 @@ class TestCluster:
     __test__ = False  # a helper, whatever its name says
 
     def __init__(self, nodes: int) -> None:
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
+        # Ray notes the address of a head there, wherever its own folder is, and makes no folder.
+        os.makedirs(get_default_ray_temp_dir(), exist_ok=True)
         # Unix sockets have short names: the folder of a test is too deep.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))
         self._cluster = Cluster(
