@@ -151,3 +151,15 @@ def test_two_corpora_are_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     mixed = dataclasses.replace(table, runs={**table.runs, run_id: other})
     with pytest.raises(AnalysisError, match="runs on 2 corpora"):
         answer(mixed)
+
+
+def test_one_way_of_reading_is_compared_with_and_without_training_on_pairs(found: Answer) -> None:
+    one = verdict(found, "adds what a probe on means reads")
+    assert not one.is_established
+    assert one.estimate.value == pytest.approx(0.0)
+
+
+def test_what_depends_on_no_seed_has_no_interval_over_seeds(found: Answer) -> None:
+    rows = found.tables["q4_accuracy"].set_index("reading")
+    assert rows.loc[["tfidf", "unigram_overlap", "optimum"], ["low", "high"]].isna().all(axis=None)
+    assert (rows.loc["head", "high"] > rows.loc["head", "low"]).all()

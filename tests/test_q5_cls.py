@@ -78,3 +78,11 @@ def test_the_committed_study_has_every_cell() -> None:
     untrained = frame[(frame["train_tokens"] == 0) & (frame["arch"] == "bert")]
     # Measured on the committed models: at random initialisation [CLS] is a constant, nearly.
     assert (untrained["layers.2.cls.raw.cosine_mean"] > 0.999).all()
+
+
+def test_the_committed_answer_says_who_stands_on_the_plateau() -> None:
+    found = answer(read_question_table(reference_folder("q5")))
+    named = {note.split(":")[0] for note in found.notes if "letter frequencies" in note}
+    assert named == {"bert-mlm", "bert-nsp", "mlm-15"}
+    (last,) = [v for v in found.verdicts if v.claim.startswith("the last token")]
+    assert "-0.44 [-0.81, -0.06] before training" in last.basis

@@ -89,10 +89,16 @@ def _print(found: Answer) -> None:
     print(found.question)
     for verdict in found.verdicts:
         print(f"- {verdict.sentence}")
-    for note in found.notes:
+    for note in _notes(found):
         print(f"note: {note}")
     for cell, why in found.excluded.items():
         print(f"not used: {cell}: {why}")
+
+
+def _notes(found: Answer) -> list[str]:
+    """Those of the answer, and what holds for every one."""
+    said = f"{len(found.verdicts)} verdicts, each by a 95% interval of its own"
+    return [f"{said}; none is corrected for their number", *found.notes]
 
 
 def _content(found: Answer) -> dict[str, object]:
@@ -115,6 +121,6 @@ def _content(found: Answer) -> dict[str, object]:
     return {
         "question": found.question,
         "verdicts": verdicts,
-        "notes": list(found.notes),
+        "notes": _notes(found),
         "excluded": dict(found.excluded),
     }

@@ -71,10 +71,13 @@ def _draw_accuracies(
         left, right = ([place + side for place in x] for side in (-0.4, 0.4))
         ax.hlines(rows["mean"], left, right, colors=FAINT, linestyles=style, label=label)
         drawn.append(points(label, "line", x, rows["mean"]))
-    ax.axhline(0.5, color=GRID)
+    ax.axhline(0.5, color=GRID, zorder=0)
     ax.set_xticks(list(places.values()), list(_TASK_NAMES.values()))
     ax.set_ylabel("accuracy on validation pairs")
-    ax.legend(loc="upper right")
+    # Room above all intervals.
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.45 * (high - low))
+    ax.legend(loc="upper left", ncols=2)
     return stack(drawn)
 
 
@@ -86,7 +89,7 @@ def _draw_bits(ax: Axes, losses: pd.DataFrame) -> pd.DataFrame:
         _with_bars(ax, [place], one, colour=mark.colour, marker=mark.marker, label=arm)
         drawn.append(points(arm, "mean", [place], one["mean"], low=one["low"], high=one["high"]))
     ax.set_xticks(range(len(rows)), list(rows["arm"]), rotation=20)
-    ax.set_ylabel("bits per byte (upper bound)")
+    ax.set_ylabel("bits per byte of windows (upper bound)")
     return stack(drawn)
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.difference import signed
 from analysis.questions.answer import Answer, QuestionVerdict, judge
+from analysis.questions.arm_ladder import LOSS, plateau_notes, runs_frame
 from analysis.questions.q5_figures import make_figures
 from analysis.questions.table import Evaluation, QuestionTable
 from analysis.seeds import paired_difference, seed_mean
@@ -55,6 +57,7 @@ def answer(table: QuestionTable) -> Answer:
             *NOTES,
             f"verdicts at size {view.size} and {view.tokens} tokens",
             *_what_was_learned(evaluations, view),
+            *_on_the_plateau(table, view),
         ),
         excluded=table.excluded,
     )
@@ -75,6 +78,15 @@ def _what_was_learned(evaluations: tuple[Evaluation, ...], view: View) -> Iterat
         losses[str(run["arm"])] = parts
     for arm, parts in sorted(losses.items()):
         yield f"{arm} reached {', '.join(parts)} nats per target at seed {view.seed}"
+
+
+def _on_the_plateau(table: QuestionTable, view: View) -> list[str]:
+    """By bits per byte: the MLM loss of BERT's corruption falls below that of letter frequencies
+    by copying the tokens that are shown, without any context."""
+    if all(run[LOSS] is None for run in table.runs.values()):
+        return []
+    runs = runs_frame(table)
+    return plateau_notes(runs[(runs["size"] == view.size) & (runs["train_tokens"] == view.tokens)])
 
 
 def long_frame(evaluations: tuple[Evaluation, ...]) -> pd.DataFrame:
@@ -249,13 +261,24 @@ def _verdicts(view: View) -> Iterator[QuestionVerdict]:
                 ("mlm-15", size, tokens, "cls"),
             ),
             above=False,
+            control=(view.size, 0),
         )  # fmt: skip
 
 
 def _judged(
-    view: View, claim: str, effect: Effect, *, null: float = 0.0, above: bool = True
+    view: View,
+    claim: str,
+    effect: Effect,
+    *,
+    null: float = 0.0,
+    above: bool = True,
+    control: tuple[str, int] | None = None,
 ) -> Iterator[QuestionVerdict]:
-    """The verdict at the largest size and horizon, with the others under which it is another."""
+    """The verdict at the largest size and horizon, with the others under which it is another.
+
+    Args:
+        control: a size and horizon whose effect is printed beside: 0 tokens for no training.
+    """
     found: dict[tuple[str, int], QuestionVerdict] = {}
     for size, tokens in view.conventions():
         estimate, n_seeds = effect(size, tokens)
@@ -264,6 +287,10 @@ def _judged(
     main = found.pop((view.size, view.tokens), None)
     if main is None or main.estimate is None:
         return  # the study has no such arm, pooling or task at its largest size
+    basis = main.estimate.interval.method if main.estimate.interval else ""
+    untrained = effect(*control)[0] if control else None
+    if untrained is not None:
+        basis += f"; {signed(untrained)} before training"
     yield judge(
         claim,
         main.estimate,
@@ -271,7 +298,7 @@ def _judged(
         null=null,
         above=above,
         flips=_flips(main, found, null),
-        basis=main.estimate.interval.method if main.estimate.interval else "",
+        basis=basis,
     )
 
 

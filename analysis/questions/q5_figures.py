@@ -56,7 +56,7 @@ def make_figures(
     last = frame[frame["is_last"] & (frame["size"] == size) & (frame["train_tokens"] == tokens)]
     made = [
         ("sts", "sts_spearman.{}", "STS Spearman"),
-        ("documents", "{}.same_document", "nearest of the same document"),
+        ("documents", "{}.same_document", "neighbour of same document"),
     ]
     if "sts_spearman.raw" not in frame:
         made = made[1:]
@@ -222,7 +222,11 @@ def _cures_drawer(
             parts.append(points(name, "mean over seeds", x, y, low=low_y, high=high_y, note=cures))
         ax.set_xticks(range(len(CURE_NAMES)), list(CURE_NAMES.values()), fontsize=6.5)
         ax.set_ylabel(label)
-        ax.legend(loc="best", ncols=2)
+        # Above the panel: intervals may lie anywhere in it.
+        ax.margins(y=0.05)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.22 * (high - low))
+        ax.legend(loc="upper left", ncols=4, columnspacing=1.0)
         return stack(parts)
 
     return draw
