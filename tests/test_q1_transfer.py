@@ -154,6 +154,7 @@ def test_the_verdicts_are_those_that_were_planted(planted: Path, tmp_path: Path)
     assert np.isnan(never["ratio"])
     assert never["remark"].startswith("not reached by encoder")
     assert any("one seed of pre-training" in note for note in found.notes)
+    assert all("all of fine-tuning with one of pre-training" in v.basis for v in found.verdicts)
     assert any("planted: 7 test examples do not fit" in note for note in found.notes)
     assert set(found.figures) == {"q1-score-over-flops", "q1-label-efficiency"}
     one, two = (write_answer(found, tmp_path / name) for name in ("one", "two"))

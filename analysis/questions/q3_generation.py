@@ -25,7 +25,7 @@ from analysis.plots.canvas import Panel, log_x, points, stack
 from analysis.questions.answer import Answer, QuestionVerdict, judge
 from analysis.questions.table import QuestionTable
 from analysis.seeds import paired_difference, seed_mean
-from analysis.style import arm_marks, mark
+from analysis.style import Mark, arm_marks, mark
 from analysis.values import Estimate
 
 QUESTION = "Can BERT generate, and why is GPT used for that?"
@@ -112,6 +112,7 @@ def _frame(table: QuestionTable) -> pd.DataFrame:
     for name in COSTS:
         found[name] = pd.to_numeric(frame[f"cost.{name}"])
     found["seconds_per_token"] = frame["cost.seconds_per_token"]
+    found["log10_flops_per_token"] = np.log10(found["flops_per_token"])
     found["log10_flops_per_valid"] = np.log10(found["flops_per_valid_sentence"])
     return found
 
@@ -196,9 +197,11 @@ def _of_samplers(writers: Sequence[Writer]) -> list[QuestionVerdict]:
         estimate, n_seeds = estimates[VALID]
         if estimate is not None:
             flips = _flips(estimate, {NOISY: estimates[NOISY][0]})
+            costs, _ = _over_sizes(writers, one_of, other_of, "log10_flops_per_token")
+            times = f", {10**costs.value:.2g} times the FLOPs per token" if costs else ""
             found.append(
                 judge(claim, estimate, n_seeds=n_seeds, flips=flips,
-                      basis="paired seeds, mean over sizes")
+                      basis=f"paired seeds, mean over sizes{times}")
             )  # fmt: skip
     return found
 
@@ -225,7 +228,7 @@ def _over_sizes(
         return None, 0
     values = [float(np.mean([d[seed] for d in per_size])) for seed in seeds]
     name = f"difference of {column}"
-    return seed_mean(values, name=name, unit=QUALITIES[column]), len(seeds)
+    return seed_mean(values, name=name, unit=QUALITIES.get(column, "log10")), len(seeds)
 
 
 def _flips(main: Estimate, others: Mapping[str, Estimate | None]) -> tuple[str, ...]:
@@ -261,16 +264,23 @@ def _frontier(writers: Sequence[Writer], sizes: Sequence[str]) -> tuple[Panel, .
             name=f"frontier-{size}",
             title=f"{size}: quality against cost",
             alt=f"Share of valid sentences over FLOPs per token for each sampler at size {size}.",
-            draw=partial(_draw_frontier, [w for w in writers if w.size == size]),
+            draw=partial(
+                _draw_frontier,
+                [w for w in writers if w.size == size],
+                arm_marks(w.arm for w in writers),
+                list(dict.fromkeys(w.sampler for w in writers)),
+            ),
             inches=(4.2, 4.0),
         )
         for size in sizes
     )
 
 
-def _draw_frontier(writers: Sequence[Writer], ax: Axes) -> pd.DataFrame:
-    arms = arm_marks(w.arm for w in writers)
-    samplers = {name: i for i, name in enumerate(dict.fromkeys(w.sampler for w in writers))}
+def _draw_frontier(
+    writers: Sequence[Writer], arms: Mapping[str, Mark], names: Sequence[str], ax: Axes
+) -> pd.DataFrame:
+    """Arms and samplers look the same, and have the same numbers, at every size."""
+    samplers = {name: i for i, name in enumerate(names)}
     drawn = []
     for w in writers:
         x, y = w.mean("flops_per_token"), w.mean(VALID)

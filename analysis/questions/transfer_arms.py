@@ -75,5 +75,11 @@ def pairs(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Arm]]:
                 yield one, other
 
 
+def seeds_behind(*arms: Arm) -> str:
+    """Of what the seeds of a verdict are: its interval holds no spread over what had one seed."""
+    least = min(arm.longest()["pretraining_seed"].nunique() for arm in arms)
+    return "all of fine-tuning with one of pre-training; " if least < 2 else ""
+
+
 def n_seeds(one: Arm, other: Arm) -> int:
     return min(len(by_seed(arm.longest())) for arm in (one, other))

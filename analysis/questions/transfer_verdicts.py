@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.difference import signed
 from analysis.questions.answer import QuestionVerdict, judge
-from analysis.questions.transfer_arms import CONVENTIONS, HEADLINE, Arm, n_seeds
+from analysis.questions.transfer_arms import CONVENTIONS, HEADLINE, Arm, n_seeds, seeds_behind
 from analysis.questions.transfer_curve import CurveFit, difference_at, ratio_to_reach
 from analysis.seeds import paired_difference, seed_mean
 from analysis.style import flops
@@ -28,7 +28,7 @@ def pretraining_helps(arm: Arm, data: str) -> Iterator[QuestionVerdict]:
         return
     yield judge(
         f"pre-training helps {arm.name} on {data}", effect, n_seeds=len(with_it.keys() & without),
-        basis=f"{flops(longest[HEADLINE].iloc[0])} FLOPs, paired by seed",
+        basis=f"{seeds_behind(arm)}{flops(longest[HEADLINE].iloc[0])} FLOPs, paired by seed",
     )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def beats_baseline(arm: Arm, data: str, name: str, score: float) -> QuestionVerd
     )
     return judge(
         f"{arm.name} beats the best simple baseline on {data}", effect, n_seeds=len(longest),
-        basis=f"{flops(longest[HEADLINE].iloc[0])} FLOPs; {name} has {score:.3f}",
+        basis=f"{seeds_behind(arm)}{flops(longest[HEADLINE].iloc[0])} FLOPs; "
+        f"{name} has {score:.3f}",
     )  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def compare(one: Arm, other: Arm, data: str) -> Iterator[QuestionVerdict]:
     most = min(float(arm.trained[HEADLINE].max()) for arm in (one, other))
     yield judge(
         claim, headline, n_seeds=n_seeds(one, other), above=above, flips=flips,
-        basis=f"curves at {flops(most)} exact FLOPs, bootstrap over seeds",
+        basis=f"{seeds_behind(one, other)}curves at {flops(most)} exact FLOPs, "
+        "bootstrap over seeds",
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def cheaper(one: Arm, other: Arm, data: str) -> Iterator[QuestionVerdict]:
     ]
     yield judge(
         claim, found[HEADLINE], n_seeds=n, above=above, flips=flips,
-        basis="pre-training in exact FLOPs, bootstrap over seeds",
+        basis=f"{seeds_behind(one, other)}pre-training in exact FLOPs, bootstrap over seeds",
     )  # fmt: skip
 
 
