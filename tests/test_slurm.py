@@ -14,6 +14,7 @@ import pytest
 from scaling import machine
 from scaling.commands.cancel import _leave_slurm
 from scaling.engines import slurm
+from scaling.engines.slurm_queue import read_submissions
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
 from scaling.jobs import Job
@@ -202,7 +203,7 @@ def test_a_second_launch_submits_what_is_missing(
     asked = (commands / "asked").read_text()
     assert asked.count("sbatch") == 2
     assert "--jobs=701,702" in asked
-    submissions = slurm.read_submissions(Store(root), CHAIN[0].sweep)
+    submissions = read_submissions(Store(root), CHAIN[0].sweep)
     assert [(found.job_id, found.tasks) for found in submissions] == [("701", 3), ("702", 1)]
 
 
@@ -247,14 +248,14 @@ def test_tasks_that_are_about_to_leave_do_not_count(tmp_path: Path, commands: Pa
     launch(root, workers=2)
     (commands / "tasks").write_text("701 COMPLETING\n701 RUNNING\n")
     launch(root, workers=2)
-    assert [s.tasks for s in slurm.read_submissions(Store(root), "tiny")] == [2, 1]
+    assert [s.tasks for s in read_submissions(Store(root), "tiny")] == [2, 1]
 
 
 def test_each_number_of_devices_has_its_array(tmp_path: Path, commands: Path) -> None:
     jobs = (*CHAIN[:2], Job(run_id="f" * 16, devices=4, sweep="tiny"))
     root = prepared(tmp_path, jobs)
     launch(root, jobs)
-    found = slurm.read_submissions(Store(root), "tiny")
+    found = read_submissions(Store(root), "tiny")
     assert [(s.devices, s.tasks) for s in found] == [(1, 1), (4, 1)]
     assert (root / "tiny" / "slurm" / "devices-4.sh").exists()
 
@@ -283,7 +284,7 @@ def test_a_refusal_of_sbatch_is_one_line(tmp_path: Path, commands: Path) -> None
     (commands / "sbatch").write_text(refuses)
     with pytest.raises(EngineError, match="Slurm refused: sbatch: error: invalid partition"):
         launch(root, partition="gpo")
-    assert slurm.read_submissions(Store(root), "tiny") == []
+    assert read_submissions(Store(root), "tiny") == []
 
 
 def test_cancel_ends_the_arrays_that_have_tasks(tmp_path: Path, commands: Path) -> None:

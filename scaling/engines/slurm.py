@@ -8,19 +8,23 @@ missing instead of the same again.
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from scaling import claims
 from scaling.engines import Display, DisplayLeft
 from scaling.engines.job_file import write_jobs
+from scaling.engines.slurm_queue import (
+    Submission,
+    ask_slurm,
+    check_tools,
+    read_submissions,
+    tasks_of,
+    write_submissions,
+)
 from scaling.engines.slurm_script import Request, sbatch_script
 from scaling.errors import EngineError
 from scaling.files import write_atomic
@@ -28,24 +32,10 @@ from scaling.heart import heart
 from scaling.jobs import Job, Queue
 from scaling.store import ENDED, State, Store
 
-SUBMISSIONS_SCHEMA_VERSION = 1
 # Tasks of one launch that says no number.
 MOST_TASKS = 64
 
 _LOOK_SECONDS = 5.0
-_ANSWER_SECONDS = 120.0
-# A task in this state has run; were it requeued, it would soon be pending again.
-_LEAVING = "COMPLETING"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
-    """An array that was submitted: its job id, its size, and the devices of each of its cells."""
-
-    job_id: str
-    tasks: int
-    devices: int
-    submitted_at: str
 
 
 def run_jobs(
@@ -61,7 +51,7 @@ def run_jobs(
     Raises: see `scaling.engines.Engine`.
     """
     request = Request.of(options)
-    _check_tools("sbatch", "squeue")
+    check_tools("sbatch", "squeue")
     root = root.absolute()
     store = Store(root)
     states = store.states(job.run_id for job in jobs)
@@ -94,29 +84,11 @@ def cancel(root: Path, sweep: str) -> list[str]:
     submissions = read_submissions(Store(root), sweep)
     if not submissions:
         return []
-    _check_tools("scancel", "squeue")
-    alive = list(dict.fromkeys(job_id for job_id, _ in _tasks(submissions)))
+    check_tools("scancel", "squeue")
+    alive = list(dict.fromkeys(job_id for job_id, _ in tasks_of(submissions)))
     if alive:
-        _call("scancel", *alive)
+        ask_slurm("scancel", *alive)
     return alive
-
-
-def read_submissions(store: Store, sweep: str) -> list[Submission]:
-    """What was submitted for a sweep, the oldest first."""
-    path = _record(store, sweep)
-    try:
-        table = json.loads(path.read_bytes())
-        if table["schema_version"] != SUBMISSIONS_SCHEMA_VERSION:
-            raise ValueError
-        submissions = [Submission(**row) for row in table["submissions"]]
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError):
-        raise EngineError(
-            f"{path} is no list of submissions that this version of the suite wrote; "
-            "see with squeue what runs, and move it away"
-        ) from None
-    return submissions
 
 
 def _submit_missing(
@@ -128,7 +100,7 @@ def _submit_missing(
 ) -> None:
     sweep = jobs[0].sweep
     submissions = read_submissions(store, sweep)
-    tasks = _tasks(submissions)
+    tasks = tasks_of(submissions)
     by_devices: dict[int, list[Job]] = {}
     for job in jobs:
         if states[job.run_id] not in ENDED:
@@ -146,10 +118,10 @@ def _submit_missing(
             continue
         submission = _submit(store, sweep, request, devices, missing)
         submissions.append(submission)
-        _write_submissions(store, sweep, submissions)
+        write_submissions(store, sweep, submissions)
         print(f"{what}: submitted job {submission.job_id}, {missing} worker tasks")
     ids = {found.job_id for found in submissions}
-    alive_ids = sorted(ids & {job_id for job_id, _ in _tasks(submissions)}, key=int)
+    alive_ids = sorted(ids & {job_id for job_id, _ in tasks_of(submissions)}, key=int)
     print(f"logs:   {store.sweep_folder(sweep) / 'slurm'}")
     if alive_ids:
         print(f"watch:  squeue --array --jobs {','.join(alive_ids)}")
@@ -176,38 +148,13 @@ def _submit(store: Store, sweep: str, request: Request, devices: int, tasks: int
         tasks=tasks,
     )
     write_atomic(script, text)
-    answer = _call("sbatch", "--parsable", str(script))
+    answer = ask_slurm("sbatch", "--parsable", str(script))
     # On a federation of clusters the name of one follows.
     job_id = answer.strip().splitlines()[-1].partition(";")[0]
     if not job_id.isdecimal():
         raise EngineError(f"sbatch answered {answer.strip()!r} where a job id was expected")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Submission(job_id=job_id, tasks=tasks, devices=devices, submitted_at=now)
-
-
-def _write_submissions(store: Store, sweep: str, submissions: Sequence[Submission]) -> None:
-    rows = [asdict(submission) for submission in submissions]
-    table = {"schema_version": SUBMISSIONS_SCHEMA_VERSION, "submissions": rows}
-    write_atomic(_record(store, sweep), json.dumps(table, indent=1) + "\n", durable=True)
-
-
-def _record(store: Store, sweep: str) -> Path:
-    return store.sweep_folder(sweep) / "slurm.json"
-
-
-def _tasks(submissions: Sequence[Submission]) -> list[tuple[str, str]]:
-    """(array id, state) of each task that Slurm still has in its queue, or runs."""
-    if not submissions:
-        return []
-    ids = ",".join(submission.job_id for submission in submissions)
-    try:
-        listed = _call("squeue", "--noheader", "--array", "--format=%F %T", f"--jobs={ids}")
-    except EngineError as error:
-        if "Invalid job id" in str(error):  # its way to say that a single one has gone
-            return []
-        raise
-    found = [(line.split()[0], line.split()[1]) for line in listed.splitlines() if line.strip()]
-    return [(job_id, state) for job_id, state in found if state != _LEAVING]
 
 
 def _wait(store: Store, jobs: Sequence[Job], display: Display) -> None:
@@ -220,7 +167,7 @@ def _wait(store: Store, jobs: Sequence[Job], display: Display) -> None:
             display.update(queue, [])
             time.sleep(_LOOK_SECONDS)
             # A task that is being requeued is away for a moment.
-            gone = 0 if _tasks(submissions) else gone + 1
+            gone = 0 if tasks_of(submissions) else gone + 1
             queue.refresh()
             if queue.unfinished and gone > 2:
                 raise EngineError(
@@ -230,23 +177,3 @@ def _wait(store: Store, jobs: Sequence[Job], display: Display) -> None:
         display.update(queue, [])
     except KeyboardInterrupt:
         raise DisplayLeft("the tasks go on without this display") from None
-
-
-def _check_tools(*programs: str) -> None:
-    for program in programs:
-        if shutil.which(program) is None:
-            raise EngineError(
-                f"{program} not found: the engine slurm works where Slurm's commands are, such as "
-                "on a login node of the cluster"
-            )
-
-
-def _call(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{command[0]} gave no answer: {error}; try again later") from None
-    if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise EngineError(f"Slurm refused: {said}")
-    return done.stdout
