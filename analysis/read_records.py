@@ -33,14 +33,7 @@ def read_sweep(folder: Path, *, loss: str) -> RawTable:
     Raises:
         AnalysisError: there is no cells.json, or it is not of this schema.
     """
-    listing = folder / "cells.json"
-    if not listing.is_file():
-        raise AnalysisError(
-            f"{folder} has no cells.json; give the folder of a sweep, such as runs/NAME"
-        )
-    content = migrate(read_sealed(listing), LISTING_MIGRATIONS, LISTING_VERSION, str(listing))
-    if not isinstance(content.get("cells"), list):
-        raise DamagedFile(f"{listing} lists no cells; run the sweep again, which writes it anew")
+    content = read_listing(folder)
     sweep = content.get("sweep", folder.name)
     rows, points = [], []
     for cell in runs_of(content["cells"]):
@@ -63,6 +56,23 @@ def read_records(records: Sequence[Any], *, loss: str) -> RawTable:
     if not rows:
         raise AnalysisError("no records; a table needs at least one run")
     return _raw(rows, points, loss=loss, source="records", n_read=len(rows))
+
+
+def read_listing(folder: Path) -> dict[str, Any]:
+    """What the cells.json of `runs/<sweep>/` holds: `cells`, and the name of the `sweep`.
+
+    Raises:
+        AnalysisError: there is no cells.json, or it is not of this schema.
+    """
+    listing = folder / "cells.json"
+    if not listing.is_file():
+        raise AnalysisError(
+            f"{folder} has no cells.json; give the folder of a sweep, such as runs/NAME"
+        )
+    content = migrate(read_sealed(listing), LISTING_MIGRATIONS, LISTING_VERSION, str(listing))
+    if not isinstance(content.get("cells"), list):
+        raise DamagedFile(f"{listing} lists no cells; run the sweep again, which writes it anew")
+    return content
 
 
 def runs_of(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+# What a shell reports of a command that Ctrl-C ended.
+INTERRUPTED = 130
+
+
 class LazyGroup(click.Group):
     """Imports a command when it is called, and says errors of its user in one line."""
 
@@ -59,6 +63,9 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             asked = error.ctx.command_path if error.ctx else context.command_path
             return _fail(context, f"{error.format_message().rstrip('.')}; see `{asked} --help`")
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            context.exit(INTERRUPTED)
         except BrokenPipeError:
             raise  # the reader of our output has gone: click ends quietly
         except (ValueError, OSError) as error:

@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from scaling.cell_files import RECORD
 from scaling.record import STATUSES, Status
-from scaling.sealed import CHECKSUM, Migration, build, checked, migrate, seal, unseal
+from scaling.sealed import CHECKSUM, Migration, SealedRecord, checked, migrate
 from scaling.spec import SpecError
 
 # Records of runs have carried a checksum since version 2, which is where these begin.
@@ -105,7 +105,7 @@ class EvaluationProvenance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationRecord:
+class EvaluationRecord(SealedRecord):
     """What a measurement found. A missing value is null, and `missing` says why.
 
     Attributes:
@@ -135,37 +135,14 @@ class EvaluationRecord:
         del values["provenance"], values["spec"]["places"]
         return values
 
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def to_json(self) -> str:
-        """Sealed JSON: see `scaling.sealed`."""
-        return seal(self.to_dict())
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> EvaluationRecord:
-        """Builds a record from JSON.
-
-        Raises:
-            ValueError: the schema version is unknown, or a field of the spec is wrong.
-            TypeError, KeyError: a field is missing.
-        """
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         if CHECKSUM in values:
             values = checked(values, Path(RECORD))
         fields = migrate(dict(values), MIGRATIONS, SCHEMA_VERSION, "record")
         fields["spec"] = EvaluationSpec.from_dict(fields["spec"])
         fields["provenance"] = EvaluationProvenance(**fields["provenance"])
         return cls(**fields)
-
-    @classmethod
-    def read(cls, path: Path) -> EvaluationRecord:
-        """Reads a record, checksum and all.
-
-        Raises:
-            DamagedFile: it is not as it was written.
-            SchemaError: it is of a schema version that this suite does not know.
-        """
-        return build(cls.from_dict, unseal(path.read_bytes(), path), path)
 
 
 def is_evaluation(spec: Any) -> bool:

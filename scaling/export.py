@@ -13,10 +13,9 @@ from typing import Any
 
 import tokenizers
 import torch
-from safetensors.torch import load_file
 
-from scaling.models import LanguageModel, build_model
-from scaling.record import RunRecord
+from scaling.evaluate.measurement import Trained
+from scaling.models import LanguageModel
 from scaling.spec import RunSpec
 from scaling.tokenizer import SPECIAL_TOKENS, Tokenizer
 from scaling.tokenizer_of_run import find_tokenizer
@@ -31,21 +30,21 @@ class ExportError(ValueError):
     """A run that cannot be exported; the message gives the value, the rule and the remedy."""
 
 
-def export_run(folder: Path, out_dir: Path) -> list[str]:
+def export_run(trained: Trained, out_dir: Path) -> list[str]:
     """Writes model, configuration and tokenizer of a finished run.
 
     Args:
-        folder: the run's cell, `<root>/cells/<run_id>`.
+        trained: its model is on the processor.
         out_dir: a folder that is new or empty.
 
     Returns:
         What a reader should know: the class that loads the folder, and what is missing in it.
 
     Raises:
-        ExportError: there are no weights, the folder is in use, or `transformers` is not there
+        ExportError: the folder is in use, or `transformers` is not there
             or too old to give the same logits.
     """
-    spec, model = _load_run(folder)
+    spec, model = trained.spec, trained.model
     if out_dir.exists() and any(out_dir.iterdir()):
         raise ExportError(f"{out_dir} is not empty; name a new folder")
     theirs = to_transformers(spec, model)
@@ -59,7 +58,7 @@ def export_run(folder: Path, out_dir: Path) -> list[str]:
     notes = [f"{type(theirs).__name__}.from_pretrained({str(out_dir)!r}) loads it"]
     if not model.is_causal and type(theirs).__name__.startswith("GPT2"):
         notes.append("its attention is bidirectional, which transformers before 5.2 would ignore")
-    tokenizer = find_tokenizer(spec, cache=folder.parent.parent / "cache")
+    tokenizer = find_tokenizer(spec, cache=trained.cache)
     if tokenizer is None:
         notes.append(
             f"no tokenizer with fingerprint {spec.tokenizer_fingerprint} is in the store's cache: "
@@ -116,23 +115,6 @@ def logit_difference(model: LanguageModel, theirs: Any, spec: RunSpec) -> float:
         scale = float(ours_BTV.abs().max().clamp(min=1.0))
         difference = max(difference, float((logits_BTV - ours_BTV).abs().max()) / scale)
     return difference
-
-
-def _load_run(folder: Path) -> tuple[RunSpec, LanguageModel]:
-    if not (folder / "record.json").exists():
-        raise ExportError(
-            f"{folder} holds no result; export a run that `scaling status` calls done"
-        )
-    record = RunRecord.read(folder / "record.json")
-    weights = folder / "weights.safetensors"
-    if record.status != "done" or not weights.exists():
-        raise ExportError(
-            f"run {record.run_id} is {record.status} and has "
-            f"{'weights' if weights.exists() else 'no weights'}; export needs a run that is done"
-        )
-    model = build_model(record.spec)
-    model.load_state_dict(load_file(weights))
-    return record.spec, model.eval()
 
 
 def _write_model(theirs: Any, out_dir: Path) -> None:

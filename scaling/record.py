@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from scaling.cell_files import RECORD
 from scaling.errors import DamagedFile
-from scaling.sealed import CHECKSUM, Migration, build, checked, is_sealed, migrate, seal, unseal
+from scaling.sealed import (
+    CHECKSUM,
+    Migration,
+    SealedRecord,
+    checked,
+    is_sealed,
+    migrate,
+    unseal,
+)
 from scaling.spec import RunSpec
 
 SCHEMA_VERSION = 2
@@ -107,7 +114,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecord:
+class RunRecord(SealedRecord):
     """The result of one cell. A missing value is null and `reason` or `missing` says why.
 
     Attributes:
@@ -161,21 +168,8 @@ class RunRecord:
         del values["provenance"]
         return values
 
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def to_json(self) -> str:
-        """Sealed JSON: see `scaling.sealed`."""
-        return seal(self.to_dict())
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Builds a record from JSON of this or an earlier schema version.
-
-        Raises:
-            ValueError: the schema version is unknown, or a field of the spec is wrong.
-            TypeError, KeyError: a field is missing.
-        """
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         if CHECKSUM in values:
             values = checked(values, Path(RECORD))
         fields = migrate(dict(values), MIGRATIONS, SCHEMA_VERSION, "record")
@@ -184,16 +178,6 @@ class RunRecord:
         fields["curve"] = tuple(CurvePoint(**point) for point in fields["curve"])
         fields["provenance"] = Provenance(**fields["provenance"])
         return cls(**fields)
-
-    @classmethod
-    def read(cls, path: Path) -> RunRecord:
-        """Reads a record, checksum and all.
-
-        Raises:
-            DamagedFile: it is not as it was written.
-            SchemaError: it is of a schema version that this suite does not know.
-        """
-        return build(cls.from_dict, unseal(path.read_bytes(), path), path)
 
 
 def status_of(data: bytes, run_id: str, path: Path | str) -> Status:

@@ -7,11 +7,13 @@ indentation) is still whole; any other change is found. `analysis.sealed` reads 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from scaling.errors import DamagedFile
 
@@ -25,6 +27,39 @@ _END = b'"\n}\n'
 _FIRST_SEALED_VERSION = 2
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class SealedRecord(ABC):
+    """What the records of runs and of evaluations share: how they are written and read."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    def to_json(self) -> str:
+        """Sealed JSON: see `seal`."""
+        return seal(self.to_dict())
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Builds a record from JSON of this or an earlier schema version.
+
+        Raises:
+            ValueError: the schema version is unknown, or a field of the spec is wrong.
+            TypeError, KeyError: a field is missing.
+        """
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a record, checksum and all.
+
+        Raises:
+            DamagedFile: it is not as it was written.
+            SchemaError: it is of a schema version that this suite does not know.
+        """
+        return build(cls.from_dict, unseal(path.read_bytes(), path), path)
 
 
 class SchemaError(ValueError):

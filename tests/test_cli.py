@@ -317,3 +317,13 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     result = scaling("plan", "quickstart", "--root", tmp_path)
     assert isinstance(result.exception, ValueError)
     assert cli.main.name == "main"
+
+
+def test_ctrl_c_ends_any_command_with_one_word_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scaling.commands.options.one_run", pressed)
+    monkeypatch.setattr("scaling.commands.export.one_run", pressed)
+    result = CliRunner().invoke(main, ["export", "0123", "out"])
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "stopped\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,10 @@ def test_scored_pairs_that_are_none(tmp_path: Path) -> None:
     path.write_text("\n".join([json.dumps(row)] * 3 + ['{"text1": "A cat."}']))
     with pytest.raises(EvaluationError, match="line 4 is no scored pair"):
         read_sentence_pairs(path)
+    for score in (math.nan, True, "1"):
+        path.write_text(json.dumps(row | {"score": score}))
+        with pytest.raises(EvaluationError, match=r"line 1 is no scored pair \(score\)"):
+            read_sentence_pairs(path)
     path.write_text(json.dumps(row))
     with pytest.raises(EvaluationError, match="has 1 pairs"):
         read_sentence_pairs(path)

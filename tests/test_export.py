@@ -14,12 +14,16 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from scaling import export as exporting
+from scaling.cli import main
 from scaling.commands.export import export
-from scaling.export import ExportError, export_run
-from scaling.models import LanguageModel
+from scaling.errors import DamagedFile, StoreError
+from scaling.evaluate.measurement import load_trained
+from scaling.export import ExportError
+from scaling.models import LanguageModel, build_model
 from scaling.outcome import ended_record
 from scaling.record import Status
 from scaling.spec import RunSpec
+from scaling.store import Store
 from scaling.tokenizer import byte_tokenizer, train_bpe
 from scaling.transformers_names import FORMATS
 from tests.factories import make_spec
@@ -38,14 +42,20 @@ TEXT = "def f(x):\n    return x  # [MASK]ed"
 
 
 def write_cell(root: Path, spec: RunSpec, model: LanguageModel, status: Status = "done") -> Path:
-    folder = root / "cells" / spec.run_id
-    folder.mkdir(parents=True)
+    store = Store(root)
+    store.add(spec)
+    folder = store.folder(spec.run_id)
     record = ended_record(spec, "failed", "not trained")
     if status == "done":
         record = dataclasses.replace(record, status="done", reason=None)
     (folder / "record.json").write_text(record.to_json())
     save_file(model.state_dict(), folder / "weights.safetensors")
     return folder
+
+
+def export_run(cell: Path, out_dir: Path) -> list[str]:
+    run = load_trained(Store(cell.parent.parent), cell.name, device=torch.device("cpu"))
+    return exporting.export_run(run, out_dir)
 
 
 def trained(arch: str, **changes: Any) -> tuple[RunSpec, LanguageModel]:
@@ -59,7 +69,7 @@ def trained(arch: str, **changes: Any) -> tuple[RunSpec, LanguageModel]:
         tokenizer_fingerprint=byte_tokenizer().fingerprint,
         **changes,
     )
-    model = exporting.build_model(spec)
+    model = build_model(spec)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -157,11 +167,13 @@ def test_what_cannot_be_exported_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, model = trained("decoder")
-    with pytest.raises(ExportError, match="holds no result"):
-        export_run(tmp_path / "cells" / spec.run_id, tmp_path / "out")
     failed = write_cell(tmp_path / "failed", spec, model, status="failed")
-    with pytest.raises(ExportError, match="needs a run that is done"):
+    with pytest.raises(StoreError, match="is failed, and this needs one that is done"):
         export_run(failed, tmp_path / "out")
+    damaged = write_cell(tmp_path / "damaged", spec, model)
+    (damaged / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(DamagedFile, match="cannot be read"):
+        export_run(damaged, tmp_path / "out")
     done = write_cell(tmp_path, spec, model)
     with pytest.raises(ExportError, match="is not empty"):
         export_run(done, tmp_path)
@@ -174,9 +186,13 @@ def test_the_command_writes_the_folder_and_says_how_to_load_it(tmp_path: Path) -
     spec, model = trained("gpt")
     write_cell(tmp_path / "runs", spec, model)
     out = tmp_path / "out"
-    arguments = [spec.run_id, str(out), "--root", str(tmp_path / "runs")]
+    arguments = [spec.run_id[:6], str(out), "--root", str(tmp_path / "runs")]
     result = CliRunner().invoke(export, arguments, catch_exceptions=False)
     assert result.output == f"GPT2LMHeadModel.from_pretrained('{out}') loads it\n"
     assert {path.name for path in out.iterdir()} >= {"config.json", "model.safetensors"}
+    nobody = CliRunner().invoke(main, ["export", "feed", str(out), *arguments[2:]])
+    assert (nobody.exit_code, nobody.stderr) == (
+        2, "error: no run id begins with 'feed'; `scaling status SWEEP` lists them\n"
+    )  # fmt: skip
     help_text = CliRunner().invoke(export, ["--help"]).output
     assert "Example: scaling export" in help_text

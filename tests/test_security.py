@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -206,3 +207,13 @@ def leaks(folder: Path) -> list[str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and any(value.encode() in path.read_bytes() for value in SECRETS.values())
     ]
+
+
+def test_no_record_of_a_study_names_a_place_of_the_machine_that_made_it() -> None:
+    reference = ROOT / "analysis" / "reference"
+    files = [path for path in reference.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    place = re.compile(r'["\s:=](/|~/|[A-Za-z]:\\\\|file:)[\w.~-]')
+    for path in files:
+        found = place.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path.relative_to(ROOT)}: {found}"

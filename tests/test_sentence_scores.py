@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
+from scaling.evaluate.measurement import load_trained
 from scaling.evaluate.sentence_scores import sentence_scores, word_by_word
 from scaling.export import export_run, to_transformers
 from scaling.models import build_model
@@ -85,7 +86,7 @@ def test_the_pseudo_log_likelihood_is_that_of_minicons(text: Text, tmp_path: Pat
     store.add(spec)
     save_model(model, str(store.folder(spec.run_id) / "weights.safetensors"))
     (store.folder(spec.run_id) / "record.json").write_text(make_record(spec).to_json())
-    export_run(store.folder(spec.run_id), tmp_path / "out")
+    export_run(load_trained(store, spec.run_id, device=torch.device("cpu")), tmp_path / "out")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     tokenizer.batch_encode_plus = tokenizer.__call__  # the name that transformers 5 gave up
     sentences = [sentence for sentence in SENTENCES if sentence]

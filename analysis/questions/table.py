@@ -10,15 +10,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.read_records import cell_record, runs_of
+from analysis.read_records import cell_record, read_listing, runs_of
 from analysis.sealed import (
-    LISTING_MIGRATIONS,
-    LISTING_VERSION,
     RECORD_MIGRATIONS,
     RECORD_VERSION,
-    DamagedFile,
     migrate,
-    read_sealed,
 )
 
 # Of the record of a run, columns beside its spec.
@@ -114,14 +110,7 @@ def read_question_table(folder: Path) -> QuestionTable:
     Raises:
         AnalysisError: there is no cells.json, or it is not of this schema.
     """
-    listing = folder / "cells.json"
-    if not listing.is_file():
-        raise AnalysisError(
-            f"{folder} has no cells.json; give the folder of a sweep, such as runs/NAME"
-        )
-    content = migrate(read_sealed(listing), LISTING_MIGRATIONS, LISTING_VERSION, str(listing))
-    if not isinstance(content.get("cells"), list):
-        raise DamagedFile(f"{listing} lists no cells; run the sweep again, which writes it anew")
+    content = read_listing(folder)
     reader = _Reader(folder.parent / "cells")
     trained = runs_of(content["cells"])
     for cell in trained:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.read_records import cell_record, runs_of
-from analysis.sealed import DamagedFile, read_sealed
+from analysis.read_records import cell_record, read_listing, runs_of
+from analysis.sealed import DamagedFile
 
 _ANALYSIS_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
 
@@ -46,7 +46,7 @@ def read_provenance(source: Path, seed: int, n_boot: int) -> Provenance:
 
 def _records(folder: Path) -> Iterable[dict[str, Any]]:
     """The whole records of a sweep; the table lists those that are damaged."""
-    for cell in runs_of(read_sealed(folder / "cells.json")["cells"]):
+    for cell in runs_of(read_listing(folder)["cells"]):
         with contextlib.suppress(DamagedFile):
             record = cell_record(folder.parent / "cells", str(cell.get("run_id")))
             if record is not None:

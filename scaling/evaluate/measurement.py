@@ -179,7 +179,10 @@ def _weights(store: Store, run_id: str) -> dict[str, torch.Tensor]:
     path = store.folder(run_id) / WEIGHTS
     state = store.state(run_id)
     if state != "done":
-        raise StoreError(f"run {run_id} is {state}, and only a run that is done can be measured")
+        raise StoreError(
+            f"run {run_id} is {state}, and this needs one that is done; "
+            "`scaling status SWEEP` shows which are"
+        )
     try:
         return load_file(path)
     except FileNotFoundError:

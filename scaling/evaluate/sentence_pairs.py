@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,21 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import EvaluationError
+from scaling.jsonl import read_rows
 
-_FIELDS: dict[str, Any] = {"text1": str, "text2": str, "score": (int, float)}
+_EXAMPLE = '{"text1": "A cat.", "text2": "A dog.", "score": 1.5}'
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    # JSON as Python reads it has true, NaN and Infinity.
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_FIELDS = {"text1": _is_text, "text2": _is_text, "score": _is_number}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -36,22 +48,11 @@ def read_sentence_pairs(path: Path) -> SentencePairs:
         EvaluationError: a line breaks this form. OSError: it cannot be read.
     """
     rows = []
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise EvaluationError(
-            f"{path} is no whole gzip file ({error}); fetch or compress it again"
-        ) from None
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            row = json.loads(line)
-            wrong = [name for name, kind in _FIELDS.items() if not isinstance(row[name], kind)]
-        except (ValueError, KeyError, TypeError):
-            wrong = list(_FIELDS)
-        if wrong:
+    for where, row in read_rows(path, error=EvaluationError, example=_EXAMPLE):
+        if wrong := [name for name, is_right in _FIELDS.items() if not is_right(row.get(name))]:
             raise EvaluationError(
-                f"{path}, line {number} is no scored pair ({', '.join(wrong)}); each line is an "
-                'object such as {"text1": "A cat.", "text2": "A dog.", "score": 1.5}'
+                f"{where} is no scored pair ({', '.join(wrong)}); each line is an object such as "
+                f"{_EXAMPLE}"
             )
         rows.append(row)
     if len(rows) < 3:

@@ -7,20 +7,20 @@ the kind of task reads; the columns of SQuAD and of class-labelled sets of the h
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scaling import jsonl
 from scaling.errors import SweepError
 
 SPLITS = ("train", "validation", "test")
 HUB = "hub:"
+_EXAMPLE = '{"text": "A cat.", "label": 1}'
 
 Row = Mapping[str, Any]
 
@@ -75,27 +75,11 @@ def _file(folder: Path, split: str) -> Path:
 
 
 def _read_jsonl(path: Path) -> list[Row]:
-    content = path.read_bytes()
-    try:
-        lines = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
-    except (EOFError, OSError, zlib.error) as error:
-        raise TaskDataError(
-            f"{path} is no whole gzip file ({error}); fetch or compress it again"
-        ) from error
-    rows = [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = jsonl.read_rows(path, error=TaskDataError, example=_EXAMPLE)
+    rows: list[Row] = [row for _, row in found]
     if not rows:
         raise TaskDataError(f"{path} is empty; each line is an example")
     return rows
-
-
-def _row(path: Path, number: int, line: bytes) -> Row:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise TaskDataError(f"{path}, line {number} is not JSON ({error}); mend it") from error
-    if not isinstance(row, dict):
-        raise TaskDataError(f"{path}, line {number} is no JSON object; each line is an example")
-    return row
 
 
 def _read_hub(name: str) -> dict[str, list[Row]]:
