@@ -245,6 +245,9 @@ def test_a_text_that_does_not_serve_is_one_line(
         (("runn",), "No such command 'runn'"),
         (("run",), "Missing argument 'SWEEP'; see `main run --help`"),
         (("run", "quickstart", "--workers", "0"), "Invalid value for '--workers'"),
+        (("sync",), "runs holds no cells; give the store with --root"),
+        (("generate", "0123"), "no run id begins with '0123'"),
+        (("evaluate", "nothing"), "sweep 'nothing' is not in "),
         (("cell", "missing.json"), "missing.json: no such file or directory"),
     ],
 )

@@ -135,6 +135,18 @@ def test_relative_links_and_images_lead_to_files(document: Path) -> None:
     assert [target for target, path in files.items() if not path.exists()] == []
 
 
+@pytest.mark.parametrize("readme", READMES)
+def test_every_page_can_be_reached_from_the_readme(readme: str) -> None:
+    reached, open_pages = set(), [ROOT / readme]
+    while open_pages:
+        page = open_pages.pop()
+        if page not in reached and page.is_file():
+            reached.add(page)
+            links = re.findall(r"\]\(([^)#\s]+\.md)", page.read_text(encoding="utf-8"))
+            open_pages += [(page.parent / link).resolve() for link in links if ":" not in link]
+    assert {page.resolve() for page in DOCUMENTS} <= reached
+
+
 def test_the_python_of_the_readme_imports_what_exists() -> None:
     snippets = [lines for language, lines in blocks(read("README.md")) if language == "python"]
     imports = [line for lines in snippets for line in lines if re.match("from|import", line)]

@@ -11,6 +11,7 @@ import scipy.stats
 import torch
 
 from scaling.errors import EvaluationError, SweepError
+from scaling.evaluate.intervals import wilson
 from scaling.evaluate.measurement import Trained
 from scaling.evaluate.minimal_pairs import (
     MinimalPair,
@@ -18,7 +19,6 @@ from scaling.evaluate.minimal_pairs import (
     has_frequent_words,
     ranking,
     read_pairs,
-    wilson,
     word_counts,
 )
 from scaling.evaluate.pair_ranking import MINIMAL_PAIRS, Options

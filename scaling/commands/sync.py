@@ -37,6 +37,7 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
     again, what it holds in part goes on where it broke off, and the store stays as it is. Each run
     gets its rows with exact counters, its final values and its whole record.
     """
+    from scaling.errors import StoreError
     from scaling.store import Store
     from scaling.wandb_mirror.overview import send_overviews
     from scaling.wandb_mirror.project import complete, require_key
@@ -47,8 +48,10 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
     name = known_sweep(store, sweep) if sweep else None
     cells = members(store, name)
     if not cells:
-        print(f"{root} holds no cells; `scaling run SWEEP` makes some")
-        return
+        raise StoreError(
+            f"{root} holds no cells; give the store with --root, or make one with "
+            "`scaling run SWEEP`"
+        )
     server = require_key()
     target = complete(project, project_of(store, name))
     sent = Sent(root, server, target)

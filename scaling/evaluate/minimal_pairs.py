@@ -9,7 +9,6 @@ Source: Warstadt et al. 2020, arXiv:1912.00582, section 3.
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from scaling.errors import EvaluationError
+from scaling.evaluate.intervals import mean_interval, wilson
 from scaling.jsonl import read_rows
 from scaling.text import Text
 
-LEVEL = 0.95
 _EXAMPLE = '{"good": "She runs.", "bad": "She run."}'
 _WORD = re.compile(r"[\w'-]+")
 
@@ -135,28 +133,11 @@ def _accuracy(credit: Sequence[float]) -> dict[str, Any]:
     return {"accuracy": sum(credit) / len(credit), "pairs": len(credit), "low": low, "high": high}
 
 
-def wilson(right: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share. Halves, of ties, count as halves.
-
-    Source: Wilson 1927, Journal of the American Statistical Association 22, 209-212.
-    """
-    z = float(scipy.stats.norm.ppf(0.5 + LEVEL / 2))
-    share = right / count
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count)
-    half *= math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return centre - half, centre + half
-
-
 def _mean(accuracies: Sequence[float]) -> dict[str, Any] | None:
     if not accuracies:
         return None
     mean = float(np.mean(accuracies))
     if len(accuracies) == 1:
         return {"accuracy": mean, "paradigms": 1, "low": None, "high": None}
-    half = float(
-        scipy.stats.t.ppf(0.5 + LEVEL / 2, len(accuracies) - 1) * scipy.stats.sem(accuracies)
-    )
-    return {
-        "accuracy": mean, "paradigms": len(accuracies), "low": mean - half, "high": mean + half
-    }  # fmt: skip
+    low, high = mean_interval(accuracies)
+    return {"accuracy": mean, "paradigms": len(accuracies), "low": low, "high": high}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling.evaluate.minimal_pairs import wilson
+from scaling.evaluate.intervals import wilson
 from scaling.grammar.inference import HIDDEN, log_prob
 from scaling.grammar.noisy import is_valid, noisy_log_prob, true_log_prob
 from scaling.grammar.rules import ALPHABET, Grammar
