@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scaling.engines import CellAtWork, Display
 
 PLAIN_SECONDS = 5.0
+SETTLING_SECONDS = 10.0
 
 
 @contextmanager
@@ -31,24 +32,29 @@ def sweep_display(name: str, console: Console) -> Iterator[Display]:
 
 
 class Clock:
-    """Estimates the time that is left from the FLOPs done since the start."""
+    """Estimates the time that is left from the FLOPs done since the first report of a cell."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._flops_at_start: float | None = None
+        self._has_report = False
 
     def seconds_left(self, queue: Queue, running: Sequence[CellAtWork]) -> float | None:
-        """None before anything is measured."""
+        """None before anything is measured, and for the seconds in which a start weighs most."""
         left: float = sum(job.own_flops for job in queue.unfinished)
         if self._flops_at_start is None:
             self._flops_at_start = left
             return None
         left -= sum(_flops_done(cell) for cell in running if not queue.ended(cell.job.run_id))
         done = self._flops_at_start - left
+        if not self._has_report and any(cell.progress for cell in running):
+            # Imports and the reading of the text come before; they tell nothing of the speed.
+            self._has_report, self._started = True, time.monotonic()
+        seconds = time.monotonic() - self._started
         # What evaluations take is not known beforehand.
-        if done <= 0 or left <= 0:
+        if done <= 0 or left <= 0 or seconds < SETTLING_SECONDS:
             return None
-        return left / done * (time.monotonic() - self._started)
+        return left / done * seconds
 
 
 def _flops_done(cell: CellAtWork) -> float:

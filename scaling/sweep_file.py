@@ -23,7 +23,7 @@ def find_sweep(name: str) -> Path:
                if entry.name.endswith(".yaml")}  # fmt: skip
     if name not in bundled:
         raise SweepError(
-            f"sweep {name!r} is neither a file nor bundled; {did_you_mean(name, bundled)}"
+            f"sweep {name!r} is neither a file nor bundled; {did_you_mean(name, sorted(bundled))}"
         )
     return Path(str(bundled[name]))
 

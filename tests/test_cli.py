@@ -242,7 +242,7 @@ def test_a_text_that_does_not_serve_is_one_line(
         (("plan", "missing.yaml"), "missing.yaml: no such file or directory; check the path"),
         (("status", "nothing"), "sweep 'nothing' is not in "),
         (("retry", "nothing"), "sweep 'nothing' is not in "),
-        (("runn",), "No such command 'runn'"),
+        (("runn",), "No such command 'runn'; did you mean 'run'?"),
         (("run",), "Missing argument 'SWEEP'; see `main run --help`"),
         (("run", "quickstart", "--workers", "0"), "Invalid value for '--workers'"),
         (("sync",), "runs holds no cells; give the store with --root"),

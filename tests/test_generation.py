@@ -264,7 +264,7 @@ def test_the_command_says_what_is_wrong(study: Study, arguments: list[str], mess
 def test_an_unknown_run_is_told_in_one_line(tmp_path: Path) -> None:
     result = scaling("generate", "0123", "--root", tmp_path)
     assert result.exit_code == 2
-    assert "no run id begins with '0123'" in result.stderr
+    assert "the store holds no cell; give the folder of another with --root" in result.stderr
 
 
 def test_canvases_of_the_command() -> None:

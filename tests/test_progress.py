@@ -57,7 +57,12 @@ def test_the_time_left_follows_the_measured_speed(
     monkeypatch.setattr("scaling.progress.time.monotonic", lambda: now[0])
     clock = Clock()
     assert clock.seconds_left(queue, []) is None
-    now[0] = 10.0
+    now[0] = 60.0
+    # The minute before the first report is no training, and 5 seconds of it say little.
+    assert clock.seconds_left(queue, [running(queue, 0)]) is None
+    now[0] = 65.0
+    assert clock.seconds_left(queue, [running(queue, 1)]) is None
+    now[0] = 70.0
     # Half of one of two equal jobs took 10 seconds: three halves are left.
     assert clock.seconds_left(queue, [running(queue, 500)]) == pytest.approx(30.0)
 
@@ -67,6 +72,7 @@ def test_the_time_left_is_never_negative(queue: Queue, monkeypatch: pytest.Monke
     monkeypatch.setattr("scaling.progress.time.monotonic", lambda: now[0])
     clock = Clock()
     clock.seconds_left(queue, [])
+    clock.seconds_left(queue, [running(queue, 0)])
     now[0] = 10.0
     # Without its trunk's checkpoint a branch trains more than its own part.
     assert clock.seconds_left(queue, [running(queue, 5000)]) == pytest.approx(10.0)

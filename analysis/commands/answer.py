@@ -106,6 +106,7 @@ def _content(found: Answer) -> dict[str, object]:
         {
             "claim": verdict.claim,
             "is_established": verdict.is_established,
+            "is_contradicted": verdict.is_contradicted,
             "n_seeds": verdict.n_seeds,
             "flips": list(verdict.flips),
             "basis": verdict.basis,

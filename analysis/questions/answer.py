@@ -30,6 +30,7 @@ class QuestionVerdict:
         claim: what is said to be so, as a sentence; it is said only where it is established.
         estimate: the effect, with its interval.
         is_established: whether the interval leaves out what would make the claim wrong.
+        is_contradicted: whether the interval leaves out all that would make the claim right.
         n_seeds: how many seeds the interval rests on.
         flips: conventions under which the verdict would be another, each in words.
         basis: how the interval was made, and of which runs.
@@ -41,11 +42,13 @@ class QuestionVerdict:
     n_seeds: int
     flips: tuple[str, ...] = ()
     basis: str = ""
+    is_contradicted: bool = False
 
     @property
     def sentence(self) -> str:
         """The claim or its absence, with the number, its interval and what would change it."""
-        said = self.claim if self.is_established else f"not established: {self.claim}"
+        against = " and contradicted" if self.is_contradicted else ""
+        said = self.claim if self.is_established else f"not established{against}: {self.claim}"
         number = "no estimate"
         if self.estimate is not None:
             unit = f" {self.estimate.unit}" if self.estimate.unit else ""
@@ -68,10 +71,12 @@ def judge(
 ) -> QuestionVerdict:
     """The verdict that the effect lies above (or below) `null`, by its interval."""
     on_its_side = estimate.value > null if above else estimate.value < null
+    decided = excludes(estimate, null)
     return QuestionVerdict(
         claim=claim,
         estimate=estimate,
-        is_established=on_its_side and excludes(estimate, null),
+        is_established=on_its_side and decided,
+        is_contradicted=decided and not on_its_side,
         n_seeds=n_seeds,
         flips=tuple(flips),
         basis=basis,

@@ -183,8 +183,11 @@ class _Reader:
 
 def _name(cell: Mapping[str, Any]) -> str:
     labels = cell.get("labels") or {}
-    words = " ".join(str(value) for value in labels.values())
-    return f"{words} ({cell.get('run_id')})"
+    words = " ".join(
+        f"{value:g}" if isinstance(value, float) else str(value) for value in labels.values()
+    )
+    run_id = cell.get("run_id")  # a cell that the sweep leaves out has none
+    return f"{words} ({run_id})" if run_id else words
 
 
 def _plain(values: Mapping[str, Any], name: str = "") -> Iterable[tuple[str, Any]]:

@@ -38,7 +38,7 @@ Examples:
     type=click.IntRange(min=1),
     help="How many to write.  [default: as many as there is room for, up to 64]",
 )
-@click.option("--sampler", metavar="NAME", help="How; see below.  [default: what suits the model]")
+@click.option("--sampler", metavar="NAME", help="How; see above.  [default: what suits the model]")
 @click.option(
     "--temperature",
     type=float,

@@ -198,7 +198,10 @@ def one_run(given: str, run_ids: Iterable[str]) -> str:
     """The run id that is `given` or begins with it; raises StoreError unless it is exactly one."""
     from scaling.errors import StoreError
 
-    found = [run_id for run_id in dict.fromkeys(run_ids) if run_id.startswith(given)]
+    known = list(dict.fromkeys(run_ids))
+    if not known:
+        raise StoreError("the store holds no cell; give the folder of another with --root")
+    found = [run_id for run_id in known if run_id.startswith(given)]
     if len(found) == 1 and given:
         return found[0]
     if not found:

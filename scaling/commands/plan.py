@@ -33,7 +33,7 @@ Examples:
     "--calibration/--no-calibration",
     default=True,
     show_default=True,
-    help="Measure this machine for 5 seconds, once per sweep shape, to give times.",
+    help="Measure this machine, once and for some seconds per shape, to give times.",
 )
 @json_option
 def plan(

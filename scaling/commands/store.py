@@ -16,7 +16,10 @@ def store() -> None:
     """Look after the store of runs: find and mend damage, write a table of all cells."""
 
 
-@store.command(epilog="Example: scaling store check --root runs --mend")
+@store.command(
+    epilog="Example: scaling store check --root runs --mend",
+    short_help="Find damage; mend it with --mend.",
+)
 @root_option
 @click.option("--mend", is_flag=True, help="Move what is damaged to damaged/, free dead cells.")
 @json_option
@@ -44,7 +47,10 @@ def check(root: Path, mend: bool, as_json: bool) -> None:
     sys.exit(1 if left else 0)
 
 
-@store.command(epilog="Example: scaling store export runs.csv --sweep bert_vs_gpt")
+@store.command(
+    epilog="Example: scaling store export runs.csv --sweep bert_vs_gpt",
+    short_help="Write one row per run to a .csv or .parquet.",
+)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @root_option
 @click.option("--sweep", help="Only the cells of this sweep.  [default: all cells]")
