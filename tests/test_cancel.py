@@ -185,8 +185,8 @@ def test_an_agent_does_not_start_a_cancelled_point(
 
 @pytest.mark.slow
 def test_a_cancelled_launch_ends_and_a_new_one_goes_on_to_the_same_results(tmp_path: Path) -> None:
-    # Longer than a heartbeat, so that the first cells are seen to run.
-    changes = {"train_tokens": [3 * LONG, 4 * LONG], "seed": [0, 1]}
+    # Much longer than two heartbeats: at one the first cells are seen to run, at one they stop.
+    changes = {"train_tokens": [9 * LONG, 10 * LONG], "seed": [0, 1]}
     store, sweep = prepared(tmp_path / "disturbed", **changes)
     sweep_file = tmp_path / "disturbed" / "tiny.yaml"
     command = (sweep_file, store.root, "--workers", "1")

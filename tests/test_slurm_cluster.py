@@ -100,8 +100,8 @@ class Launched:
     def is_done(self) -> bool:
         return all(self.store.state(cell.run_id) == "done" for cell in self.sweep.cells)
 
-    def wait_until_done(self, seconds: float = 500) -> None:
-        wait_for(self.is_done, seconds=seconds)
+    def wait_until_done(self) -> None:
+        wait_for(self.is_done)
 
 
 def is_empty(cluster: Cluster) -> bool:
