@@ -246,7 +246,7 @@ def test_a_text_that_does_not_serve_is_one_line(
         (("run",), "Missing argument 'SWEEP'; see `main run --help`"),
         (("run", "quickstart", "--workers", "0"), "Invalid value for '--workers'"),
         (("sync",), "runs holds no cells; give the store with --root"),
-        (("generate", "0123"), "no run id begins with '0123'"),
+        (("generate", "0123"), "the store holds no cell; give the folder of another with --root"),
         (("evaluate", "nothing"), "sweep 'nothing' is not in "),
         (("cell", "missing.json"), "missing.json: no such file or directory"),
     ],

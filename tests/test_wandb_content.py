@@ -163,7 +163,9 @@ def test_without_a_key_the_command_says_what_to_do(
     code, output = call("fit", "--from", "wandb:team/scaling", *root)
     assert code == 2
     assert output.startswith("error: there is no key for http://127.0.0.1:9")
-    assert call("sync", "--root", str(tmp_path / "none"))[0] == 0
+    code, output = call("sync", "--root", str(tmp_path / "none"))
+    assert code == 2
+    assert "holds no cells; give the store with --root" in output
 
 
 def test_one_source_is_asked_for() -> None:
