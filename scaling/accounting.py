@@ -15,7 +15,9 @@ from scaling.models.attention import uses_fused_kernel
 from scaling.objectives import OBJECTIVES, Objective
 from scaling.spec import RunSpec, SpecError
 
-EMBEDDING_GROUPS = ("token_embedding", "position_embedding", "segment_embedding")
+EMBEDDING_GROUPS = (
+    "token_embedding", "position_embedding", "position_bias", "segment_embedding"
+)  # fmt: skip
 
 # The backward pass of a matrix product is two products of its size.
 PASSES = 3
@@ -37,7 +39,7 @@ def params_total(spec: RunSpec) -> int:
 
 
 def params_non_embedding(spec: RunSpec) -> int:
-    """All parameters but the token, position and segment embeddings."""
+    """All parameters but the embeddings of tokens, segments, positions and distances."""
     groups = count_params(spec)
     return sum(n for group, n in groups.items() if group not in EMBEDDING_GROUPS)
 
@@ -95,6 +97,7 @@ def forward_flops(
     times = {
         "token_embedding": head_positions,  # as the tied projection: looking up takes no product
         "position_embedding": 0,
+        "position_bias": 0,
         "segment_embedding": 0,
         "blocks": positions,
         "head": head_positions,
@@ -134,7 +137,8 @@ def memory_bytes(spec: RunSpec) -> int:
     # Per position: the inputs of both norms stay float32; the inputs of the four projections,
     # queries, keys and values have the type of the products.
     layer_bytes = 4 * 2 * spec.d_model + n_bytes * (6 * spec.d_model + 2 * spec.d_ff)
-    if not uses_fused_kernel("cpu", dtype, spec.seq_len):
+    learns_bias = spec.position_bias != "none"
+    if learns_bias or not uses_fused_kernel("cpu", dtype, spec.seq_len):
         layer_bytes += n_bytes * (spec.n_head * spec.seq_len + 4 * spec.d_model)
     kept_bytes = spec.batch_tokens * spec.n_layer * layer_bytes
 

@@ -73,9 +73,14 @@ def to_transformers(spec: RunSpec, model: LanguageModel) -> Any:
     """The same model as an instance of its `transformers` class, on the CPU, in float32.
 
     Raises:
-        ExportError: `transformers` is not installed, or has no such architecture.
+        ExportError: `transformers` is not installed, or has no such architecture or bias.
     """
     transformers = _transformers()
+    if spec.position_bias != "none":
+        raise ExportError(
+            f"position_bias={spec.position_bias!r} has no class in transformers; runs with "
+            "position_bias none can be exported"
+        )
     if spec.arch not in FORMATS:
         raise ExportError(
             f"arch={spec.arch!r} has no class in transformers; those that have one: "

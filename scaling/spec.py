@@ -15,12 +15,14 @@ Attention = Literal["default", "causal", "bidirectional"]
 Corruption = Literal["bert", "mask"]
 PairNegatives = Literal["random", "same_document"]
 PairCut = Literal["anywhere", "sentence"]
+PositionBias = Literal["none", "relative"]
 
 _CHOICES: dict[str, object] = {
     "attention": Attention,
     "corruption": Corruption,
     "negatives": PairNegatives,
     "pair_cut": PairCut,
+    "position_bias": PositionBias,
 }
 
 # What names a thing for people, or says where it lies, is not part of its identity:
@@ -60,6 +62,8 @@ class RunSpec:
         negatives: where next-sentence prediction finds a wrong second segment: in another
             document, or elsewhere in the same one.
         pair_cut: where a document may be cut into segments of a pair.
+        position_bias: `relative` adds a learned number to the attention scores for each head and
+            distance, on top of the positions that are embedded.
     """
 
     arch: str
@@ -92,6 +96,7 @@ class RunSpec:
     eval_tokens: int = 131072
     negatives: PairNegatives = "random"
     pair_cut: PairCut = "anywhere"
+    position_bias: PositionBias = "none"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -180,11 +180,13 @@ def test_the_rule_of_thumb_and_the_count_per_token() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("vocab_size", [260, 2000])
-@pytest.mark.parametrize("arch", ["bert", "decoder"])
+@pytest.mark.parametrize("arch", ["bert", "decoder", "decoder with bias"])
 def test_memory_is_within_a_fifth_of_what_the_allocator_hands_out(
     arch: str, vocab_size: int, precision: str
 ) -> None:
+    arch, _, bias = arch.partition(" with ")
     spec = make_spec(
+        position_bias="relative" if bias else "none",
         arch=arch, objective=DEFAULT_OBJECTIVE[arch], vocab_size=vocab_size, precision=precision,
         seq_len=96, batch_tokens=96 * 8, train_tokens=96 * 80, warmup_tokens=0, cooldown_tokens=0,
         **shape_of("147k"),

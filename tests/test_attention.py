@@ -42,7 +42,7 @@ def test_values_and_gradients_are_those_of_the_formula(
         allowed_BTT = allowed_BTT * valid_BT[:, None]
     bias = score_bias(
         torch.zeros(B, T, dtype=torch.long), valid_BT if padded else None,
-        is_causal=is_causal, n_head=H, dtype=torch.float64,
+        is_causal=is_causal, dtype=torch.float64,
     )  # fmt: skip
 
     QKV_BTX.requires_grad_()
@@ -63,7 +63,7 @@ def test_a_query_without_any_key_stays_finite(
     monkeypatch.setattr(attention, "EXPLICIT_BELOW_POSITIONS", {dtype: explicit_below})
     ids_BT = torch.zeros(B, T, dtype=torch.long)
     valid_BT = torch.arange(T) >= torch.tensor([[0], [T], [3]])
-    bias = score_bias(ids_BT, valid_BT, is_causal=True, n_head=H, dtype=dtype)
+    bias = score_bias(ids_BT, valid_BT, is_causal=True, dtype=dtype)
     QKV_BTX = torch.ones(B, T, 3 * H * K, dtype=dtype, requires_grad=True)
     mixed_BTE = attend(QKV_BTX, bias, n_head=H, is_causal=True)
     mixed_BTE.sum().backward()
@@ -75,8 +75,8 @@ def test_a_query_without_any_key_stays_finite(
 def test_no_mask_is_built_where_none_is_needed() -> None:
     ids_BT = torch.zeros(B, T, dtype=torch.long)
     for dtype in (torch.float32, torch.bfloat16):
-        assert score_bias(ids_BT, None, is_causal=False, n_head=H, dtype=dtype) is None
-    fused = score_bias(ids_BT, None, is_causal=True, n_head=H, dtype=torch.float32)
+        assert score_bias(ids_BT, None, is_causal=False, dtype=dtype) is None
+    fused = score_bias(ids_BT, None, is_causal=True, dtype=torch.float32)
     assert fused is None, "the kernel has a causal mask of its own"
 
 

@@ -18,7 +18,7 @@ from scaling.cli import main
 from scaling.commands.export import export
 from scaling.errors import DamagedFile, StoreError
 from scaling.evaluate.measurement import load_trained
-from scaling.export import ExportError
+from scaling.export import ExportError, to_transformers
 from scaling.models import LanguageModel, build_model
 from scaling.outcome import ended_record
 from scaling.record import Status
@@ -177,6 +177,9 @@ def test_what_cannot_be_exported_is_refused(
     done = write_cell(tmp_path, spec, model)
     with pytest.raises(ExportError, match="is not empty"):
         export_run(done, tmp_path)
+    biased = spec.replace(position_bias="relative")
+    with pytest.raises(ExportError, match="position_bias none can be exported"):
+        to_transformers(biased, build_model(biased))
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ExportError, match=r"pip install 'scaling-suite\[export\]'"):
         export_run(done, tmp_path / "out")

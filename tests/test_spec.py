@@ -27,6 +27,7 @@ def test_every_other_field_is_part_of_the_identity() -> None:
     changes = {
         "negatives": "same_document",
         "pair_cut": "anywhere",
+        "position_bias": "relative",
         "train_tokens": spec.train_tokens + spec.batch_tokens,
         "batch_tokens": spec.batch_tokens * 2,
         "cooldown_tokens": spec.cooldown_tokens + 2 * spec.batch_tokens,

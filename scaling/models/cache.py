@@ -60,12 +60,25 @@ class KeyValueCache:
         return copy
 
 
-def extension_bias(n_past: int, n_new: int, like: Tensor) -> Tensor | None:
-    """[n_new, n_past + n_new]: minus infinity where a new position would look ahead, else 0.
+def extension_bias(
+    n_past: int,
+    n_new: int,
+    *,
+    position_HTT: Tensor | None,
+    is_prefix: bool,
+    like: Tensor,
+) -> Tensor | None:
+    """[1 or H, n_new, n_past + n_new]: minus infinity where a new position would look ahead.
 
-    None for a single position, which may see all of them.
+    Elsewhere what the distance adds, or 0. None where nothing is added at all.
+
+    Args:
+        is_prefix: the new positions see each other.
     """
-    if n_new == 1:
-        return None
-    bias_TT = torch.full((n_new, n_past + n_new), -torch.inf, dtype=like.dtype, device=like.device)
-    return bias_TT.triu(n_past + 1)
+    looks_ahead = n_new > 1 and not is_prefix
+    bias_HTT = None if position_HTT is None else position_HTT.to(like.dtype)
+    if not looks_ahead:
+        return bias_HTT
+    shape = (1, n_new, n_past + n_new)
+    mask_HTT = torch.full(shape, -torch.inf, dtype=like.dtype, device=like.device).triu(n_past + 1)
+    return mask_HTT if bias_HTT is None else mask_HTT + bias_HTT

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from scaling.models.attention import attend, attend_cached
 from scaling.models.cache import LayerCache
-from scaling.spec import RunSpec, SpecError
+from scaling.spec import PositionBias, RunSpec, SpecError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class Architecture:
         norms: `before` each sublayer with one more at the end (pre-LN), or `after` each residual
             sum with one on the embeddings (post-LN).
         is_causal: direction of the attention unless the spec overrides it.
-        allows_override: whether `spec.attention` may choose the direction.
+        allows_override: whether the spec may choose the direction and add a position bias.
         gelu: `none` is the exact GELU, `tanh` its approximation.
         n_segments: kinds of segment that have an embedding; 0 for no such embedding.
         head_transform: whether linear, GELU and norm come before the tied projection, and a
@@ -67,6 +67,20 @@ class Architecture:
             )
         return spec.attention == "causal"
 
+    def resolve_position_bias(self, spec: RunSpec) -> PositionBias:
+        """What this spec adds to the scores.
+
+        Raises:
+            SpecError: the spec overrides an architecture that is kept as published.
+        """
+        if spec.position_bias != "none" and not self.allows_override:
+            raise SpecError(
+                f"position_bias={spec.position_bias!r} cannot change arch={spec.arch!r}, which is "
+                "kept as published; choose arch encoder, encoder-pairs or decoder, or "
+                "position_bias none"
+            )
+        return spec.position_bias
+
 
 class Attention(nn.Module):
     """Multi-head self-attention with one projection for queries, keys and values."""
@@ -78,13 +92,13 @@ class Attention(nn.Module):
         self.out = nn.Linear(spec.d_model, spec.d_model)
 
     def forward(
-        self, x_BTE: Tensor, bias_GTT: Tensor | None, cache: LayerCache | None = None
+        self, x_BTE: Tensor, bias_BHTT: Tensor | None, cache: LayerCache | None = None
     ) -> Tensor:
         QKV_BTX = self.qkv(x_BTE)
         if cache is None:
-            mixed_BTE = attend(QKV_BTX, bias_GTT, n_head=self.n_head, is_causal=self.is_causal)
+            mixed_BTE = attend(QKV_BTX, bias_BHTT, n_head=self.n_head, is_causal=self.is_causal)
         else:
-            mixed_BTE = attend_cached(QKV_BTX, cache, bias_GTT, n_head=self.n_head)
+            mixed_BTE = attend_cached(QKV_BTX, cache, bias_BHTT, n_head=self.n_head)
         projected_BTE: Tensor = self.out(mixed_BTE)
         return projected_BTE
 
@@ -120,13 +134,13 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(spec, architecture)
 
     def forward(
-        self, x_BTE: Tensor, bias_GTT: Tensor | None, cache: LayerCache | None = None
+        self, x_BTE: Tensor, bias_BHTT: Tensor | None, cache: LayerCache | None = None
     ) -> Tensor:
         if self.norms_before:
-            x_BTE = x_BTE + self.attention(self.attention_norm(x_BTE), bias_GTT, cache)
+            x_BTE = x_BTE + self.attention(self.attention_norm(x_BTE), bias_BHTT, cache)
             x_BTE = x_BTE + self.feed_forward(self.feed_forward_norm(x_BTE))
         else:
-            x_BTE = self.attention_norm(x_BTE + self.attention(x_BTE, bias_GTT, cache))
+            x_BTE = self.attention_norm(x_BTE + self.attention(x_BTE, bias_BHTT, cache))
             x_BTE = self.feed_forward_norm(x_BTE + self.feed_forward(x_BTE))
         return x_BTE
 

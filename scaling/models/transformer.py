@@ -1,6 +1,6 @@
 """A language model: embeddings, blocks, and a head tied to the token embedding."""
 
-# Tensor axes, as suffixes: B batch, T sequence, E width, V vocabulary, G = batch x heads.
+# Tensor axes, as suffixes: B batch, T sequence, E width, V vocabulary, H heads.
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from scaling.models.attention import score_bias
 from scaling.models.cache import KeyValueCache, extension_bias
 from scaling.models.layers import Architecture, Block, Head
+from scaling.models.position_bias import RelativePositionBias
 from scaling.spec import RunSpec, SpecError
 
 RESIDUAL_PROJECTIONS = ("attention.out.weight", "feed_forward.down.weight")
@@ -25,9 +26,11 @@ class LanguageModel(nn.Module):
     def __init__(self, spec: RunSpec, architecture: Architecture) -> None:
         super().__init__()
         self.is_causal = architecture.resolve_is_causal(spec)
-        self.n_head = spec.n_head
         self.token_embedding = _embedding(spec.vocab_size, spec.d_model)
         self.position_embedding = _embedding(spec.seq_len, spec.d_model)
+        self.position_bias = None
+        if architecture.resolve_position_bias(spec) == "relative":
+            self.position_bias = RelativePositionBias(spec.n_head, spec.seq_len)
         self.segment_embedding: nn.Embedding | None = None
         if architecture.n_segments:
             self.segment_embedding = _embedding(architecture.n_segments, spec.d_model)
@@ -63,16 +66,17 @@ class LanguageModel(nn.Module):
             ValueError: the sequence is too long, or the model has no segments.
         """
         x_BTE = self._embed(input_ids_BT, segment_ids_BT)
-        bias_GTT = score_bias(
+        n_positions = input_ids_BT.shape[1]
+        bias_BHTT = score_bias(
             input_ids_BT,
             valid_BT,
             prefix_B,
+            position_HTT=self._distances(0, n_positions, n_positions),
             is_causal=self.is_causal,
-            n_head=self.n_head,
             dtype=_compute_dtype(x_BTE),
         )
         for block in self.blocks:
-            x_BTE = block(x_BTE, bias_GTT)
+            x_BTE = block(x_BTE, bias_BHTT)
         if self.final_norm is not None:
             x_BTE = self.final_norm(x_BTE)
         return x_BTE
@@ -104,11 +108,15 @@ class LanguageModel(nn.Module):
         """
         n_past, n_new = cache.n_positions, input_ids_BT.shape[1]
         x_BTE = self._embed(input_ids_BT, None, n_past)
-        bias_TT = None
-        if not is_prefix:
-            bias_TT = extension_bias(n_past, n_new, x_BTE.new_empty(0, dtype=_compute_dtype(x_BTE)))
+        bias_HTT = extension_bias(
+            n_past,
+            n_new,
+            position_HTT=self._distances(n_past, n_new, n_past + n_new),
+            is_prefix=is_prefix,
+            like=x_BTE.new_empty(0, dtype=_compute_dtype(x_BTE)),
+        )
         for block, layer in zip(self.blocks, cache.layers, strict=True):
-            x_BTE = block(x_BTE, bias_TT, layer)
+            x_BTE = block(x_BTE, bias_HTT, layer)
         if self.final_norm is not None:
             x_BTE = self.final_norm(x_BTE)
         return x_BTE
@@ -143,6 +151,12 @@ class LanguageModel(nn.Module):
                     parameter.normal_(0.0, std, generator=generator)
                 else:
                     parameter.fill_(1.0 if name.endswith("norm.weight") else 0.0)
+
+    def _distances(self, first_query: int, n_queries: int, n_keys: int) -> Tensor | None:
+        if self.position_bias is None:
+            return None
+        bias_HTT: Tensor = self.position_bias(first_query, n_queries, n_keys)
+        return bias_HTT
 
     def _embed(
         self, input_ids_BT: Tensor, segment_ids_BT: Tensor | None, first_position: int = 0
