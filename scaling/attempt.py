@@ -14,6 +14,17 @@ from scaling.watch import Interrupted
 _AGAIN_SECONDS = 0.05
 
 
+class Noted:
+    """A handler for the time beside an attempt: it notes the signal for the attempt that begins,
+    and after one for whoever began it."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+
+
 class Stop:
     """Whether a signal has asked this attempt to stop.
 
@@ -72,6 +83,9 @@ def stoppable() -> Iterator[Stop]:
     wanted = (signal.SIGTERM, signal.SIGUSR1)
     before = {number: signal.signal(number, stop) for number in wanted}
     try:
+        earlier = before[signal.SIGTERM]
+        if isinstance(earlier, Noted) and earlier.heard:
+            raise Interrupted("signal SIGTERM before the cell was claimed")
         with wish.hearing():
             yield wish
     finally:

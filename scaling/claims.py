@@ -14,9 +14,10 @@ import contextlib
 import json
 import os
 import tempfile
+import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,13 @@ class Claim:
     Attributes:
         token: grows with each claim of the cell.
         owner: random; two claims never share it.
+        given_up: set once its owner begins to end it, after which its loss is none.
     """
 
     folder: Path
     token: int
     owner: str
+    given_up: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -75,6 +78,7 @@ class Claim:
 
     def end(self, end: End) -> None:
         """Gives the cell free; quiet when it is another's by now."""
+        self.given_up.set()
         with contextlib.suppress(ClaimLost, FileNotFoundError):
             put_aside(self.path, self._held(), end)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from scaling import interruption
+
 # command -> where it is, and what it does, so that the overview imports none of them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("scaling.commands.plan:plan", "Show what a sweep will train, and what it costs."),
@@ -34,10 +36,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dashboard": ("scaling.commands.dashboard:dashboard", "Charts and a report in W&B, as code."),
     "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
 }
-
-
-# What a shell reports of a command that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -74,7 +72,7 @@ class LazyGroup(click.Group):
             return _fail(context, f"{error.format_message().rstrip('.')}; see `{asked} --help`")
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
-            context.exit(INTERRUPTED)
+            context.exit(interruption.EXIT_CODE)
         except BrokenPipeError:
             raise  # the reader of our output has gone: click ends quietly
         except (ValueError, OSError) as error:

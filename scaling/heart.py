@@ -17,7 +17,7 @@ from scaling.claims import Claim, ClaimLost
 def heart(
     claim: Claim, *each_beat: Callable[[], None], on_lost: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Renews the claim until the block ends, or the claim is lost.
+    """Renews the claim until the block ends, or the claim has ended or is lost.
 
     Args:
         each_beat: called after each beat, in the heart's own thread.
@@ -32,7 +32,8 @@ def heart(
                 for act in each_beat:
                     act()
             except ClaimLost:
-                on_lost()
+                if not claim.given_up.is_set():
+                    on_lost()
                 return
             except OSError:
                 continue  # a file server that is away for a moment

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from scaling.corpora import Corpus, known
-from scaling.corpora.source import Source
+from scaling.corpora.source import Say, Source, say_nothing
 from scaling.files import write_atomic
 from scaling.tokenizer import (
     BYTES_VOCAB_SIZE,
@@ -112,24 +112,37 @@ def count_text_tokens(stream: TokenStream, starts: np.ndarray, ends: np.ndarray)
     return int((ends - starts).sum() - n_separators.sum())
 
 
-def load_text(*, corpus: str, tokenizer: str, vocab_size: int | None, cache: Path) -> Text:
+def load_text(
+    *,
+    corpus: str,
+    tokenizer: str,
+    vocab_size: int | None,
+    cache: Path,
+    say: Say = say_nothing,
+) -> Text:
     """Reads, splits and encodes a corpus, or maps what an earlier call left under `cache`.
 
     Args:
         corpus: `stdlib_text`, `files:PATH` or `hub:NAME`; see `scaling.corpora`.
         tokenizer: `bytes` or `bpe`.
         vocab_size: entries with special tokens; for bpe only.
+        say: called with a line before each step that takes long and is taken once.
     Raises:
         CorpusError, TokenizerError, TextError: all ValueErrors.
     """
     if tokenizer not in TOKENIZERS:
         raise TokenizerError(f"tokenizer={tokenizer!r} is unknown; known: {', '.join(TOKENIZERS)}")
-    source = Source(corpus, cache)
+    source = Source(corpus, cache, say)
     made = TOKENIZERS[tokenizer](source, vocab_size, cache)
     folder = cache / "texts" / f"{source.summary.fingerprint}-{made.fingerprint}"
     arrays = _read(folder, cache)
     if arrays is None:
-        _build(folder, source.documents, made)
+        facts, documents = source.summary.facts, source.documents
+        n_bytes = facts["train_bytes"] + facts["validation_bytes"]
+        source.say(
+            f"encoding {n_bytes / 1e6:.1f} MB with the tokenizer {tokenizer}; kept in {cache}"
+        )
+        _build(folder, documents, made)
         arrays = _read(folder, cache)
         if arrays is None:
             raise TextError(f"{folder} is damaged right after it was written; check the disk")
@@ -171,7 +184,9 @@ def _bpe_tokenizer(source: Source, vocab_size: int | None, cache: Path) -> Token
             _log.warning("%s: training it again", error)
         else:
             return tokenizer
-    tokenizer = train_bpe(source.documents.train, vocab_size=vocab_size)
+    documents = source.documents.train
+    source.say(f"training the tokenizer bpe with vocab_size={vocab_size} on {source.summary.name}")
+    tokenizer = train_bpe(documents, vocab_size=vocab_size)
     tokenizer.save(folder)
     return tokenizer
 

@@ -20,14 +20,21 @@ PATIENCE_SECONDS = 1800.0
 
 
 @contextlib.contextmanager
-def launch(sweep_file: Path, root: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A launch that does not outlive the block."""
+def launch(
+    sweep_file: Path, root: Path, *options: str, start_new_session: bool = False
+) -> Iterator[subprocess.Popen[str]]:
+    """A launch that does not outlive the block.
+
+    Args:
+        start_new_session: it gets a process group of its own, which a terminal would signal whole.
+    """
     command = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(root)]
     with subprocess.Popen(
         [*command, "--wandb", "disabled", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=start_new_session,
         cwd=Path(__file__).parents[1],
         # A shell that runs the tests in the background has them ignore Ctrl-C, and so would it.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
@@ -45,11 +52,16 @@ def launched(sweep_file: Path, root: Path, *options: str) -> tuple[int, str]:
     return launcher.returncode, output
 
 
-def wait_for(happened: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
+def wait_for(
+    happened: Callable[[], object],
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    pause_seconds: float = 0.1,
+) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
 
 
 def claim_pids(root: Path) -> list[int]:

@@ -15,6 +15,7 @@ from scaling import claims, train, watch
 from scaling.checkpoint import CHECKPOINT
 from scaling.lit import LitRun
 from scaling.outcome import Evaluation, evaluate
+from scaling.store import Store
 from scaling.watch import Progress
 from scaling.worker import run_cell
 from tests.launches import results
@@ -83,6 +84,23 @@ def test_who_lost_the_cell_stops_at_the_next_step(
     assert not (store.folder(job.run_id) / CHECKPOINT).exists()
     (name,) = store.refused()
     assert "was taken over" in (store.root / "refused" / name).read_text()
+
+
+def test_a_heartbeat_after_the_result_takes_its_own_end_for_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.02)
+    store, (job,) = planned(tmp_path, train_tokens=2560)
+    publish = Store.publish
+
+    def and_then_tell_others(*arguments: Any) -> bool:
+        published = publish(*arguments)
+        threading.Event().wait(1)  # W&B, which may take its time
+        return published
+
+    monkeypatch.setattr(Store, "publish", and_then_tell_others)
+    assert run_cell(store.root, job) == "done"
+    assert store.refused() == []
 
 
 def test_who_lost_the_cell_while_it_is_evaluated_publishes_nothing(

@@ -322,6 +322,33 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert cli.main.name == "main"
 
 
+@pytest.mark.parametrize(
+    ("then", "ended"),
+    [
+        ("raise AttributeError('half imported')", (130, "stopped\n")),
+        ("interruption.check()", (130, "stopped\n")),
+        ("sys.exit(1)", (1, "")),
+    ],
+)
+def test_ctrl_c_that_an_import_swallows_is_heard(then: str, ended: tuple[int, str]) -> None:
+    script = (
+        "import os, signal, sys, scaling.cli\n"
+        "from scaling import interruption\n"
+        "from scaling.__main__ import main\n"
+        "def command(**_):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        f"    {then}\n"
+        "scaling.cli.main = command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == ended
+
+
 def test_ctrl_c_ends_any_command_with_one_word_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def pressed(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -10,19 +10,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from scaling.attempt import stoppable
 from scaling.commands import run as run_command
+from scaling.engines import cell_process, child
 from scaling.engines.cell_process import Running, fork_server
+from scaling.engines.child import Seat
 from scaling.engines.local import run_jobs
 from scaling.errors import StoreError
-from scaling.jobs import Queue, make_jobs
+from scaling.jobs import Job, Queue, make_jobs
 from scaling.store import Store
 from scaling.sweep import Sweep, expand
+from scaling.watch import Interrupted
 from tests.launches import PATIENCE_SECONDS, claim_pids, launch, launched, results, wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 LONG = 150_016
+SEAT = Seat(threads=1)
 
 
 class Silent:
@@ -124,6 +130,49 @@ def _tell(connection: Any) -> None:
     connection.send((dict(os.environ), torch.get_num_threads(), preloaded))
 
 
+def test_a_process_that_is_stopped_while_it_starts_ends(tmp_path: Path) -> None:
+    context = fork_server(1)
+    for _ in range(5):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=child.main, args=(theirs, tmp_path, SEAT, 1, None))
+        process.start()
+        process.terminate()
+        theirs.close()
+        process.join(timeout=20)
+        ended = process.exitcode
+        ours.close()  # else it waits for a cell
+        process.join()
+        assert ended == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_stop_beside_the_work_of_a_cell_is_heard_and_its_outcome_told(
+    tmp_path: Path, when: str
+) -> None:
+    context = fork_server(1)
+    job = Job(run_id="0" * 16, sweep=when)
+    cell = cell_process.start(context, tmp_path, job, SEAT, 0, limit=2, run_cell=_stops_itself)
+    cell.process.join(timeout=20)
+    ended = cell.process.exitcode
+    told = cell.ended and cell.outcome
+    cell_process.dismiss(cell)
+    assert ended == 0  # it waits for no second cell
+    assert told == {"before": "interrupted", "after": "done"}[when]
+
+
+def _stops_itself(root: Path, job: Job, *, on_progress: object) -> str:
+    if job.sweep == "before":
+        os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        with stoppable():
+            pass
+    except Interrupted:
+        return "interrupted"
+    if job.sweep == "after":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return "done"
+
+
 def test_how_to_go_on_is_told_as_a_shell_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +214,23 @@ def test_a_killed_launch_goes_on_to_the_same_results(tmp_path: Path, how: signal
     quiet, same_sweep = prepared(tmp_path / "undisturbed", **changes)
     train(quiet, same_sweep, Silent())
     assert results(store.root) == results(quiet.root)
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_launch_starts_is_a_word_and_no_traceback(tmp_path: Path) -> None:
+    sweep_file = write_tiny_sweep(tmp_path, train_tokens=[LONG, 2 * LONG], seed=[0, 1])
+    for number, pause_seconds in enumerate((0, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 4.0)):
+        with launch(sweep_file, tmp_path / f"runs{number}", start_new_session=True) as launcher:
+            process = psutil.Process(launcher.pid)
+            # Before that it is Python itself that starts.
+            wait_for(lambda: sum(process.cpu_times()[:2]) > 0.15, pause_seconds=0.01)  # noqa: B023
+            time.sleep(pause_seconds)
+            os.killpg(launcher.pid, signal.SIGINT)
+            output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
+        assert "Traceback" not in output
+        # An interruption within `exec`, of which imports are full, ends Python by the signal
+        # whatever was made of it; a shell says 130 of both.
+        assert launcher.returncode in (130, -signal.SIGINT), output
 
 
 @pytest.mark.slow

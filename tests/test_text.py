@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scaling import text as module
-from scaling.corpora import CorpusError, read_documents
+from scaling.corpora import CorpusError, known, read_documents, source
 from scaling.text import Text, TextError, TokenStream, count_text_tokens, load_text
 from scaling.tokenizer import SEP_ID, Tokenizer, TokenizerError, byte_tokenizer
 
@@ -53,6 +53,33 @@ def test_ids_are_the_documents(tokenizer: str, corpus: str, tmp_path: Path) -> N
     assert not text.train.ids.flags.writeable
     n_bytes = sum(len(document.encode()) for document in DOCUMENTS)
     assert text.facts["train_bytes"] + text.facts["validation_bytes"] == n_bytes
+
+
+def test_what_takes_long_is_said_before_it_is_done_once(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    cache = tmp_path / "cache"
+
+    def say(line: str) -> None:
+        told.append(line)
+        assert not list(cache.glob("texts/*/header.json"))
+
+    def load_and_say() -> None:
+        load_text(corpus=corpus, tokenizer="bpe", vocab_size=300, cache=cache, say=say)
+
+    path = Path(corpus.removeprefix("files:"))
+    monkeypatch.setattr(known, "_SETTLED_SECONDS", -1.0)  # the file was written just now
+    monkeypatch.setattr(source, "LONG_BYTES", path.stat().st_size)
+    load_and_say()
+    load_and_say()
+    assert [line.split(" ")[0] for line in told] == ["reading", "training", "encoding"]
+    assert told[0] == f"reading the corpus {corpus}"
+    told.clear()
+    monkeypatch.setattr(source, "LONG_BYTES", path.stat().st_size + 1)
+    cache = tmp_path / "another"
+    load_and_say()
+    assert told == []
 
 
 def test_large_vocabulary_takes_32_bits(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaling import interruption
 from scaling.commands.options import (
     engine_options,
     json_option,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from scaling.store import Store
     from scaling.sweep import Cell
     from scaling.sweep_evaluations import EvaluationCell
-
-_INTERRUPTED = 130
 
 _EXAMPLES = """\b
 Examples:
@@ -175,11 +174,12 @@ def _measure(store: Store, name: str, jobs: list[Job], work: Any, *, quiet: bool
     from scaling.progress import sweep_display
 
     try:
+        interruption.check()
         with sweep_display(name, Console(stderr=quiet)) as display:
             work(store.root, jobs, display=display)
     except KeyboardInterrupt:
         print("\nstopped; what is measured stays, and the same command goes on", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        sys.exit(interruption.EXIT_CODE)
 
 
 def _say(store: Store, cells: list[EvaluationCell], *, as_json: bool) -> int:

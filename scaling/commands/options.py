@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -161,10 +162,21 @@ def text_loader(store: Store) -> TextLoader:
 
     def load(corpus: str, tokenizer: str, vocab_size: int | None) -> Text:
         return load_text(
-            corpus=corpus, tokenizer=tokenizer, vocab_size=vocab_size, cache=store.cache
+            corpus=corpus,
+            tokenizer=tokenizer,
+            vocab_size=vocab_size,
+            cache=store.cache,
+            say=_say_aside,
         )
 
     return load
+
+
+def _say_aside(line: str) -> None:
+    """Beside the output, which a script may read."""
+    from scaling.logs import harmless
+
+    print(harmless(line), file=sys.stderr, flush=True)
 
 
 def known_sweep(store: Store, sweep: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scaling import interruption
 from scaling.commands.options import (
     engine_options,
     open_sweep,
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from scaling.split import Split, Strategy
     from scaling.store import Store
     from scaling.sweep import Sweep
-
-# What a shell reports of a program that Ctrl-C ended.
-_INTERRUPTED = 130
-
 
 _EXAMPLES = """\b
 Examples:
@@ -227,18 +224,19 @@ def _train(store: Store, sweep: Sweep, jobs: list[Job], train: Callable[..., Non
     from scaling.store import ENDED
 
     try:
+        interruption.check()
         with sweep_display(sweep.name, Console()) as display:
             train(store.root, jobs, display=display)
     except DisplayLeft as left_alone:
         print(f"\n{left_alone}")
         print(f"watch them again with: {_same_command()}")
-        sys.exit(_INTERRUPTED)
+        sys.exit(interruption.EXIT_CODE)
     except KeyboardInterrupt:
         states = store.states(cell.run_id for cell in sweep.all_cells)
         left = sum(state not in ENDED for state in states.values())
         print(f"\nstopped with {left} of {len(states)} cells to do, each at its checkpoint")
         print(f"go on with: {_same_command()}")
-        sys.exit(_INTERRUPTED)
+        sys.exit(interruption.EXIT_CODE)
 
 
 def _same_command() -> str:

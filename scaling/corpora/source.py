@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from scaling.corpora import Corpus, CorpusError, known, read_documents, sources
 from scaling.corpora.known import Summary
+
+# Reading, splitting and encoding less than this is no wait.
+LONG_BYTES = 1_000_000
+
+# Tells people what takes long.
+Say = Callable[[str], None]
+
+
+def say_nothing(line: str) -> None:
+    """For whoever reads a text that is sure to be in the cache."""
 
 
 class Source:
@@ -18,10 +30,11 @@ class Source:
         CorpusError: it cannot be read.
     """
 
-    def __init__(self, corpus: str, cache: Path) -> None:
+    def __init__(self, corpus: str, cache: Path, say: Say = say_nothing) -> None:
         self._corpus, self._cache = corpus, cache
         self._documents: Corpus | None = None
         files = sources(corpus, cache=cache)
+        self._say = say if files is None or _n_bytes(files) >= LONG_BYTES else say_nothing
         # From before the reading: a file that changes meanwhile is read again the next time.
         stamp = None if files is None else known.stamp(corpus, files)
         self._kept = known.recall(cache, stamp)
@@ -29,10 +42,15 @@ class Source:
         if self._kept is None:
             known.remember(cache, stamp, self.summary)
 
+    def say(self, line: str) -> None:
+        """Tells people what is done with the corpus now, where that takes long."""
+        self._say(line)
+
     @property
     def documents(self) -> Corpus:
         """Its documents; reads them at the first call."""
         if self._documents is None:
+            self.say(f"reading the corpus {self._corpus}")
             documents = read_documents(self._corpus, cache=self._cache)
             if self._kept and self._kept.fingerprint != documents.fingerprint:
                 raise CorpusError(
@@ -41,6 +59,14 @@ class Source:
                 )
             self._documents = documents
         return self._documents
+
+
+def _n_bytes(files: Iterable[Path]) -> int:
+    n_bytes = 0
+    for path in files:
+        with contextlib.suppress(OSError):  # said where it is read
+            n_bytes += path.stat().st_size
+    return n_bytes
 
 
 def _summarized(documents: Corpus) -> Summary:

@@ -27,6 +27,7 @@ from scaling.jobs import Job
 from scaling.store import Store
 
 PRELOAD = (
+    "scaling.engines.preloading",
     "scaling.worker",
     "scaling.engines.leftovers",
     "scaling.cli",
@@ -93,9 +94,11 @@ def fork_server(threads: int) -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    with _training_environment(threads):
-        from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
+    # It unblocks Ctrl-C once it has started, so it starts first.
+    resource_tracker.ensure_running()
+    with _training_environment(threads), _interrupt_held_back():
         forkserver.ensure_running()
     return context
 
@@ -128,7 +131,7 @@ def start(
         )
         try:
             # A server that was killed is started again here, and needs its environment again.
-            with _training_environment(seat.threads):
+            with _training_environment(seat.threads), _interrupt_held_back():
                 process.start()
         except (EOFError, ConnectionError):
             ours.close()
@@ -223,6 +226,16 @@ def _training_environment(threads: int) -> Iterator[None]:
     finally:
         for name in environment:
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; a server that is started in it has it blocked at first."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _send(running: Running) -> None:

@@ -48,6 +48,7 @@ def main(
     """
     _belong_to_parent()
     _sit_down(seat)
+    from scaling.attempt import Noted
     from scaling.engines.leftovers import Baseline
 
     if run_cell is None:
@@ -61,13 +62,15 @@ def main(
         except (EOFError, OSError):
             return  # dismissed
         _redirect_output(root / "cells" / job.run_id / "log.txt")
+        # The cell listens for itself; none comes between its end and its outcome.
+        signal.signal(signal.SIGTERM, asked := Noted())
         outcome = _run(connection, root, job, run_cell)
         stays = number < limit and outcome == "done" and baseline.restore()
         _send(connection, "stays", stays)
         _send(connection, "outcome", outcome)
-        if not stays:
-            return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if not stays or asked.heard:
+            return
 
 
 def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Outcome | None:
@@ -77,8 +80,6 @@ def _run(connection: Connection, root: Path, job: Job, run_cell: RunCell) -> Out
         _send(connection, "progress", asdict(progress))
 
     _send(connection, "server_pid", os.getppid())
-    # The cell listens for itself; a second word must not come between its end and its outcome.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         return run_cell(root, job, on_progress=on_progress)
     except OSError as error:
@@ -102,10 +103,13 @@ def _send(connection: Connection, kind: str, content: Any) -> None:
 
 
 def _belong_to_parent() -> None:
-    # Unlike the server that forked us.
+    # Unlike the server that forked us; a SIGTERM that has come meanwhile ends us here.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     # A terminal sends Ctrl-C to the whole group of the launcher, which speaks for its children.
     os.setpgid(0, 0)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         from scaling.engines import preloaded
 

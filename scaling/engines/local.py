@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from types import FrameType, MappingProxyType
 
-from scaling import machine
+from scaling import interruption, machine
 from scaling.engines import Display, check_options
 from scaling.engines.cell_process import fork_server
 from scaling.engines.child import RunCell, Seat
@@ -89,6 +89,7 @@ def _asked_workers(inventory: Inventory, jobs: Sequence[Job], options: Mapping[s
 def _loop(queue: Queue, crew: Crew, display: Display) -> None:
     refreshed = time.monotonic()
     while queue.unfinished:
+        interruption.check()
         crew.fill(queue)
         running = crew.running
         display.update(queue, running)

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayError
 
-from scaling import claims
+from scaling import claims, interruption
 from scaling.engines import Display
 from scaling.engines.local import stopped_by_signals
 from scaling.engines.node_facts import difference, facts, mark_store
@@ -71,6 +71,7 @@ def run_jobs(
 def _loop(queue: Queue, crew: RayCrew, display: Display) -> None:
     refreshed = time.monotonic()
     while queue.unfinished:
+        interruption.check()
         crew.fill()
         display.update(queue, crew.running)
         crew.listen()

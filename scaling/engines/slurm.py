@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scaling import claims
+from scaling import claims, interruption
 from scaling.engines import Display, DisplayLeft
 from scaling.engines.job_file import write_jobs
 from scaling.engines.slurm_queue import (
@@ -164,6 +164,7 @@ def _wait(store: Store, jobs: Sequence[Job], display: Display) -> None:
     gone = 0
     try:
         while queue.unfinished:
+            interruption.check()
             display.update(queue, [])
             time.sleep(_LOOK_SECONDS)
             # A task that is being requeued is away for a moment.
