@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,14 +132,18 @@ def test_a_sweep_gives_the_results_of_the_local_engine(cluster: Cluster, tmp_pat
 def test_a_task_is_requeued_before_its_time_is_up(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "short").mkdir()
     short = Launched(cluster, tmp_path / "short", train_tokens=MIDDLING)
+    began = time.monotonic()
     short.run(engine="local")
     measured = short.store.record(short.run_id)
     assert measured is not None
-    tokens_per_second = MIDDLING / measured.provenance.train_seconds
-    # Slurm warns 40 to 70 seconds after the start: it looks at its clock every half a minute.
-    tokens = 256 * round(80 * tokens_per_second / 256)
+    train_seconds = measured.provenance.train_seconds
+    # A machine with much else to do takes long to start.
+    minutes = 2 + math.ceil(max(0.0, time.monotonic() - began - train_seconds - 10) / 15)
+    # Slurm warns up to half a minute early: it looks at its clock no oftener.
+    warning_seconds = 60 * minutes - 80
+    tokens = 256 * round(2 * warning_seconds * MIDDLING / train_seconds / 256)
     launched = Launched(cluster, tmp_path, train_tokens=tokens)
-    launched.run("--engine-option", "time=2", "--engine-option", "signal_delay_s=80")
+    launched.run("--engine-option", f"time={minutes}", "--engine-option", "signal_delay_s=80")
     launched.wait_until_done()
     log = launched.log()
     assert re.search(r"stopped by SIGUSR1\njob \d+_0 is requeued", log)
