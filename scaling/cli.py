@@ -84,7 +84,9 @@ class LazyGroup(click.Group):
 
 
 def _fail(context: click.Context, line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+    from scaling.logs import harmless
+
+    print(f"error: {harmless(line)}", file=sys.stderr)
     context.exit(2)
 
 

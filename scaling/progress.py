@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from scaling.jobs import Queue
+from scaling.logs import harmless
 from scaling.store import SETTLED
 from scaling.words import duration, in_words, short
 
@@ -157,7 +158,7 @@ def cell_line(cell: CellAtWork) -> str:
 
 def _name(cell: CellAtWork) -> str:
     """The values of the labels alone: a line has to hold the speed and the losses as well."""
-    return " ".join(map(in_words, cell.job.labels.values()))
+    return harmless(" ".join(map(in_words, cell.job.labels.values())))
 
 
 def speed_line(cell: CellAtWork) -> str:
@@ -167,4 +168,4 @@ def speed_line(cell: CellAtWork) -> str:
     if progress["tokens_per_second"]:  # the first report of a run has none yet
         shown.append(f"{short(progress['tokens_per_second'])} tok/s")
     shown += [f"{term} {nats:.3f}" for term, nats in progress["losses"].items()]
-    return ", ".join(shown)
+    return harmless(", ".join(shown))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -21,29 +21,74 @@ if TYPE_CHECKING:
 # What a screen shows of a sweep with hundreds of cells.
 _RUNNING_SHOWN = 24
 _UNMET_SHOWN = 8
+_ANY_WIDTH = 1_000_000
 
 _STYLES = {"done": "green", "running": "cyan", "pending": "dim", "excluded": "dim",
            "cancelled": "yellow", "blocked": "yellow"}  # fmt: skip
 
 
 def print_table(status: SweepStatus, console: Console) -> None:
-    """Every cell on a row, and the sweep on the last line."""
-    table = Table(box=None, header_style="bold")
-    for column in ("run", "cell", "state", "tokens", "on", "why"):
-        table.add_column(column, overflow="fold")
-    for cell in status.cells:
-        where = cell.machine if cell.state == "running" else None
-        why = cell.reason or (_speed(cell) if cell.state == "running" else "")
-        table.add_row(
-            cell.run_id or "-", Text(harmless(describe(cell.labels))), _state(cell),
-            tokens_of(cell), harmless(where or ""), Text(why or ""),
-        )  # fmt: skip
+    """Every cell on a line, and the sweep on the last one.
+
+    What is no terminal gets the cells in full; on a terminal they are shortened to its width, and
+    the reasons follow in full.
+    """
+    table = _cell_table(status.cells)
+    boundless = console.options.update(max_width=_ANY_WIDTH)
+    needed = console.measure(table, options=boundless).maximum
+    if not console.is_terminal:
+        console.width = max(console.width, needed)
+    elif needed > console.width:
+        table = _cell_table(status.cells, width=console.width)
     console.print(table)
     console.print(headline(status), soft_wrap=True, highlight=False, markup=False)
     for cell in status.unmet:
+        lines = []
+        if needed > console.width:
+            lines.append(reason_line(cell))
         if cell.state != "cancelled" and cell.last_log_line:
-            line = f"last log line of {cell.run_id}: {cell.last_log_line}"
+            lines.append(f"last log line of {cell.run_id}: {harmless(cell.last_log_line)}")
+        for line in lines:
             console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _cell_table(cells: Sequence[CellStatus], *, width: int | None = None) -> Table:
+    """A line per cell, in full or shortened to a width: first why, then its name and machine."""
+    names = {tuple(cell.labels) for cell in cells}
+    # The values alone, where one head can name them all.
+    by_head = width is not None and len(names) == 1
+    columns = {
+        "run": [Text((cell.run_id or "-")[: None if width is None else 8]) for cell in cells],
+        harmless(" ".join(names.pop())) if by_head else "cell": [
+            Text(name_of(cell) if by_head else harmless(describe(cell.labels))) for cell in cells
+        ],
+        "state": [Text(cell.state, style=style_of(cell)) for cell in cells],
+        "tokens": [Text(tokens_of(cell)) for cell in cells],
+        "on": [Text(_where(cell)) for cell in cells],
+        "why": [Text(_why(cell)) for cell in cells],
+    }
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    left = width
+    for number, (head, texts) in enumerate(columns.items()):
+        shown = [Text(head), *texts]
+        for text in shown:
+            text.no_wrap, text.overflow = True, "ellipsis"
+        most = max(text.cell_len for text in shown)
+        room = max(len(head) + 1, left) if left is not None and head == "why" else None
+        table.add_column(shown[0], no_wrap=number not in (1, 4, 5), max_width=room)
+        left = left - most - 2 if left is not None else None
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _where(cell: CellStatus) -> str:
+    return harmless(cell.machine or "") if cell.state == "running" else ""
+
+
+def _why(cell: CellStatus) -> str:
+    why = cell.reason or (_at_work(cell) if cell.state == "running" else "")
+    return harmless(" ".join(why.split()))
 
 
 def headline(status: SweepStatus) -> str:
@@ -109,7 +154,7 @@ def _watch_lines(
         for cell in status.unmet:
             if cell.run_id not in told:
                 told.add(cell.run_id)
-                lines.append(f"  {cell.state}: {name_of(cell)} ({cell.run_id}): {cell.reason}")
+                lines.append(f"  {reason_line(cell)}")
         console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
         if status.is_over:
             return
@@ -126,8 +171,9 @@ def screen(status: SweepStatus, *, height: int = 40) -> Group:
         parts.append(_running_table(status.running[:n_running]))
         parts += _more(len(status.running) - n_running, "running")
     for cell in status.unmet[-_UNMET_SHOWN:]:
-        line = f"{cell.state}: {name_of(cell)} ({cell.run_id}): {cell.reason}"
-        parts.append(Text(line, style=style_of(cell), no_wrap=True, overflow="ellipsis"))
+        parts.append(
+            Text(reason_line(cell), style=style_of(cell), no_wrap=True, overflow="ellipsis")
+        )
     parts += _more(len(status.unmet) - _UNMET_SHOWN, "without a result")
     return Group(*parts)
 
@@ -154,10 +200,6 @@ def more_line(number: int, what: str) -> Text:
     return Text(f"and {number} more {what}; `scaling status` lists them all", style="dim")
 
 
-def _state(cell: CellStatus) -> Text:
-    return Text(cell.state, style=style_of(cell))
-
-
 def style_of(cell: CellStatus) -> str:
     return _STYLES.get(cell.state, "bold red")
 
@@ -166,11 +208,17 @@ def name_of(cell: CellStatus) -> str:
     return harmless(" ".join(map(in_words, cell.labels.values())))
 
 
+def reason_line(cell: CellStatus) -> str:
+    """Why a cell has no result."""
+    why = " ".join((cell.reason or "no reason given").split())
+    return f"{cell.state}: {name_of(cell)} ({cell.run_id}): {harmless(why)}"
+
+
 def tokens_of(cell: CellStatus) -> str:
     if cell.tokens is None or cell.train_tokens is None:
         return ""
     counted = f"{short(cell.tokens)}/{short(cell.train_tokens)}"
-    return counted if cell.unit == "tokens" else f"{counted} {cell.unit}"
+    return counted if cell.unit == "tokens" else harmless(f"{counted} {cell.unit}")
 
 
 def losses_of(cell: CellStatus) -> str:
@@ -178,8 +226,12 @@ def losses_of(cell: CellStatus) -> str:
 
 
 def _speed(cell: CellStatus) -> str:
+    machine = f"on {harmless(cell.machine)}" if cell.machine and cell.tokens is not None else ""
+    return ", ".join(part for part in (tokens_of(cell), _at_work(cell), machine) if part)
+
+
+def _at_work(cell: CellStatus) -> str:
     if cell.tokens is None:
         return "starting"
     speed = f"{short(cell.tokens_per_second)} tok/s" if cell.tokens_per_second else ""
-    machine = f"on {harmless(cell.machine)}" if cell.machine else ""
-    return ", ".join(part for part in (tokens_of(cell), speed, losses_of(cell), machine) if part)
+    return ", ".join(part for part in (speed, losses_of(cell)) if part)

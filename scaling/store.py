@@ -35,6 +35,7 @@ from scaling.errors import DamagedFile, StoreError
 from scaling.evaluation_cell import EvaluationRecord, EvaluationSpec
 from scaling.files import write_atomic, write_exclusive
 from scaling.listing import read_listing, write_listing
+from scaling.logs import harmless
 from scaling.record import STATUSES, RunRecord
 from scaling.spec import RunSpec
 
@@ -103,13 +104,16 @@ class Store:
         return None if isinstance(record, EvaluationRecord) else record
 
     def reason(self, run_id: str) -> str | None:
-        """Why the run has no result: its record or the mark of who cancelled it; else None."""
+        """Why the run has no result: its record or the mark of who cancelled it; else None.
+
+        Safe to print, whoever wrote it.
+        """
         try:
             record = self.record(run_id)
         except DamagedFile as error:
-            return str(error)
+            return harmless(str(error))
         if record is not None:
-            return record.reason
+            return None if record.reason is None else harmless(record.reason)
         mark = cancel.read_mark(self.folder(run_id))
         return None if mark is None else str(mark)
 

@@ -13,7 +13,7 @@ from scaling.errors import DamagedFile
 from scaling.evaluation_cell import is_evaluation
 from scaling.history import attempts
 from scaling.live import read_live
-from scaling.logs import LOG, TRACEBACK, harmless, last_line
+from scaling.logs import LOG, TRACEBACK, last_line
 from scaling.store import ENDED, SETTLED, State, Store
 
 _UNMET = SETTLED - {"done"}
@@ -236,10 +236,7 @@ class StatusReader:
 
 def reason_of(store: Store, run_id: str, state: State) -> str | None:
     """Why a cell has no result, safe to print; None where it has one or may still get one."""
-    if state in ("pending", "running", "done"):
-        return None
-    reason = store.reason(run_id)
-    return harmless(reason) if reason else None
+    return None if state in ("pending", "running", "done") else store.reason(run_id) or None
 
 
 def _flops(store: Store, name: str) -> dict[str, tuple[float, float]]:

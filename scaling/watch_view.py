@@ -14,7 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.logs import harmless
-from scaling.status_view import headline, losses_of, more_line, name_of, style_of, tokens_of
+from scaling.status_view import (
+    headline,
+    losses_of,
+    more_line,
+    name_of,
+    reason_line,
+    style_of,
+    tokens_of,
+)
 from scaling.store import SETTLED
 from scaling.words import duration, short
 
@@ -57,9 +65,7 @@ class WatchView:
         if unmet:
             parts.append(Text("without a result", style="bold"))
         for cell in unmet:
-            parts.append(
-                _line(f"  {cell.state}: {name_of(cell)} ({cell.run_id}): {cell.reason}", cell)
-            )
+            parts.append(_line(f"  {reason_line(cell)}", cell))
             if cell.last_log_line:
                 parts.append(Text(f"    {harmless(cell.last_log_line)}", style="dim",
                                   no_wrap=True, overflow="ellipsis"))  # fmt: skip

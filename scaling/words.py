@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scaling.logs import harmless
+
 
 def describe(labels: Mapping[str, Any]) -> str:
-    """A cell's labels on one line."""
-    return " ".join(f"{name}={in_words(value)}" for name, value in labels.items())
+    """A cell's labels on one line, safe to print."""
+    return harmless(" ".join(f"{name}={in_words(value)}" for name, value in labels.items()))
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 
 from analysis.table import load_table
 from scaling import worker
 from scaling.checkpoint import best_start
+from scaling.cli import main
 from scaling.errors import StoreError
 from scaling.jobs import Job, make_jobs
 from scaling.redact import redact
 from scaling.store import Store
 from scaling.sweep import expand
 from scaling.worker import run_cell
-from tests.factories import make_spec, write_documents
+from tests.factories import make_record, make_spec, write_documents
 from tests.planted_sweep import write_sweep
 from tests.tiny_sweep import loader, write_tiny_sweep
 
@@ -217,3 +219,64 @@ def test_no_record_of_a_study_names_a_place_of_the_machine_that_made_it() -> Non
     for path in files:
         found = place.search(path.read_text(encoding="utf-8"))
         assert found is None, f"{path.relative_to(ROOT)}: {found}"
+
+
+CONTROLS = "\x1b[2J\x1b]0;pwned\x07\x9b31m\u202e"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("status", "mixed"),
+        ("status", "mixed", "--watch"),
+        ("watch", "mixed"),
+        ("logs", "0123456789abcdef"),
+        ("run", "mixed.yaml"),
+        ("store", "check"),
+        ("fit", "runs/mixed"),
+        ("compare", "runs/mixed"),
+        ("report", "runs/mixed"),
+    ],
+    ids=" ".join,
+)
+def test_a_terminal_obeys_nothing_that_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """What others wrote to a shared store is shown, and its controls are spelled out."""
+    monkeypatch.chdir(tmp_path)
+    sweep = write_tiny_sweep(tmp_path, train_tokens=2560)
+    sweep.write_text(sweep.read_text().replace("name: tiny", "name: mixed"))
+    sweep.rename("mixed.yaml")
+    root = Path("runs")
+    store = Store(root)
+    cells = expand(Path("mixed.yaml"), loader(root)).cells
+    listed = [cell.to_dict() for cell in cells]
+    listed[0]["labels"] = {f"size{CONTROLS}": f"25k{CONTROLS}", "seed": 0}
+    for cell in cells:
+        store.add(cell.spec)
+        claim = store.claim(cell.run_id)
+        assert claim is not None
+        (claim.folder / "log.txt").write_text(f"last words{CONTROLS}\n")
+        (claim.folder / "traceback.txt").write_text(f"Traceback{CONTROLS}\n")
+        store.publish(claim, make_record(cell.spec, "failed", reason=f"gone{CONTROLS}wrong"))
+    store.write_sweep("mixed", "", listed)
+    (root / "refused").mkdir()
+    (root / "refused" / f"x{CONTROLS}.json").touch()
+    arguments = [cells[0].run_id if word == "0123456789abcdef" else word for word in command]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+    assert "gone\\x1b" in result.output or "x\\x1b" in result.output, result.output
+    assert not set(CONTROLS) - set("[2J]0;pwned31m") & set(result.output)
+
+
+def test_a_terminal_obeys_nothing_that_is_in_a_table(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "runs")
+    for path in tmp_path.glob("runs/cells/*/record.json"):
+        record = json.loads(path.read_text())
+        if record["status"] != "done":
+            path.write_text(json.dumps(record | {"reason": f"gone{CONTROLS}wrong"}))
+    result = CliRunner().invoke(main, ["fit", str(folder), "--n-boot", "0"])
+    assert result.exit_code == 0, result.output
+    assert "gone\\x1b" in result.output
+    assert not set(CONTROLS) - set("[2J]0;pwned31m") & set(result.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from scaling.live import LiveWriter
 from scaling.store import Store
 from scaling.sweep_status import CellStatus, StatusReader, SweepStatus
 from scaling.watch import Progress
+from scaling.words import describe
 from tests.factories import make_record, make_spec
 from tests.test_cli import assert_one_line, scaling
 
@@ -140,6 +142,39 @@ def test_the_table_says_why_and_where_to_look(store: Store) -> None:
     assert "512/" in output
     assert "64 tok/s" in output
     assert "last log line of" in output
+
+
+def test_a_terminal_gets_a_line_per_cell_and_the_reasons_in_full(store: Store) -> None:
+    status = StatusReader(store, "mixed").read()
+    reason = "no good \x1b[2J" + "reason " * 20
+    cells = tuple(
+        dataclasses.replace(cell, reason=reason) if cell.state == "failed" else cell
+        for cell in status.cells
+    )
+    status = dataclasses.replace(status, cells=cells)
+    for width in (60, 80, 120):
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        status_view.print_table(status, console)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        table = lines[: len(cells) + 1]
+        assert max(map(len, table)) <= width
+        for cell, line in zip(cells, table[1:], strict=True):
+            assert line.startswith(f"{(cell.run_id or '-')[:8]} ")
+            assert cell.state in line or width == 60
+        (told,) = (line for line in lines if line.startswith("failed: "))
+        assert f"reason {'reason ' * 19}"[:-1] in told
+        assert "\x1b" not in "".join(lines)
+
+
+def test_what_is_no_terminal_gets_every_cell_in_full(store: Store) -> None:
+    status = StatusReader(store, "mixed").read()
+    console = Console(file=io.StringIO(), width=40)
+    status_view.print_table(status, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    for cell, line in zip(status.cells, lines[1:], strict=False):
+        assert (cell.run_id or "-") in line
+        assert describe(cell.labels) in line
+        assert (cell.reason or "") in line
 
 
 def finished(status: SweepStatus) -> SweepStatus:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.commands.say import say
 from analysis.questions import QUESTIONS
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def answer(question: str, source: Path | None, out: Path | None, as_json: bool) 
         if out is not None:
             written = write_answer(one, out / name)
             if not as_json:
-                print(f"written: {len(written)} files in {out / name}")
+                say(f"written: {len(written)} files in {out / name}")
 
 
 def reference_folder(name: str) -> Path:
@@ -86,13 +87,13 @@ def _with_records() -> list[str]:
 
 
 def _print(found: Answer) -> None:
-    print(found.question)
+    say(found.question)
     for verdict in found.verdicts:
-        print(f"- {verdict.sentence}")
+        say(f"- {verdict.sentence}")
     for note in _notes(found):
-        print(f"note: {note}")
+        say(f"note: {note}")
     for cell, why in found.excluded.items():
-        print(f"not used: {cell}: {why}")
+        say(f"not used: {cell}: {why}")
 
 
 def _notes(found: Answer) -> list[str]:

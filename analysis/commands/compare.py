@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.commands.say import say
 from analysis.commands.source import (
     Columns,
     boot_options,
@@ -54,8 +55,8 @@ def compare(
     if as_json:
         print(json.dumps(_to_dict(found), indent=1))
         return
-    print(_exponents(found))
-    print(found.summary())
+    say(_exponents(found))
+    say(found.summary())
 
 
 def _exponents(found: Comparison) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.commands.say import say
 from analysis.commands.source import (
     Columns,
     find_source,
@@ -68,13 +69,13 @@ def fit(
         print(json.dumps(found_all | {"in_no_group": _in_no_group(table)}, indent=1))
         return
     for group, result in found.items():
-        print(f"== {group} ==\n{result.summary()}\n")
+        say(f"== {group} ==\n{result.summary()}\n")
     for group, reason in reasons.items():
-        print(f"== {group} ==\nnot fitted: {reason}\n")
+        say(f"== {group} ==\nnot fitted: {reason}\n")
     for run, reason in _in_no_group(table).items():
-        print(f"excluded, in no group: {run}: {reason}")
+        say(f"excluded, in no group: {run}: {reason}")
     for note in table.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _in_no_group(table: Table) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from analysis.commands.say import say
 from analysis.commands.source import (
     Columns,
     boot_options,
@@ -64,13 +65,13 @@ def plot(
     for name in figures or FIGURES:
         drawing = MAKERS[name](study)
         if drawing is None:
-            print(f"{name}: not drawn, the table does not hold what it needs")
+            say(f"{name}: not drawn, the table does not hold what it needs")
             continue
         figure, data = render(drawing.panels)
-        print(*save_figure(figure, data, folder, name))
+        say(*save_figure(figure, data, folder, name))
     for arm in study.arms.values():
         for part, reason in arm.missing.items():
-            print(f"{arm.name}: no {part}: {reason}")
+            say(f"{arm.name}: no {part}: {reason}")
 
 
 def default_folder(path: Path, kind: str) -> Path:

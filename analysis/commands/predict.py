@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from analysis.commands.say import say
 from analysis.commands.source import (
     Columns,
     boot_options,
@@ -81,9 +82,9 @@ def predict(
         return
     for group in fits:
         own = [row for row in rows if row["group"] == group]
-        print(*map(_text, own), *_warnings(own), sep="\n")
+        say(*map(_text, own), *_warnings(own), sep="\n")
     for group, reason in reasons.items():
-        print(f"{group}: not fitted: {reason}")
+        say(f"{group}: not fitted: {reason}")
 
 
 def _only_sound(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from analysis.commands.plot import default_folder
+from analysis.commands.say import say
 from analysis.commands.source import (
     Columns,
     boot_options,
@@ -75,8 +76,8 @@ def report(
         lines = _exponents(study)
         note = {"key": key, "lines": lines}
         (folder / _NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-    print(lines)
-    print(folder / "report.html")
+    say(lines)
+    say(folder / "report.html")
 
 
 def _key(table: Table, options: tuple[object, ...]) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from scaling import interruption
 from scaling.commands.options import root_option, text_loader, wandb_option
+from scaling.commands.waiting import waiting
 
 _EXAMPLES = """\b
 Examples:
@@ -41,7 +43,8 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
 
     store = Store(root)
     values = _read(arguments)
-    resolved = resolve(values, text_loader(store))
+    with waiting("reading the text") as say:
+        resolved = resolve(values, text_loader(store, say))
     if resolved.excluded is not None:
         print(f"excluded: {resolved.excluded}")
         return
@@ -58,7 +61,7 @@ def cell(arguments: Path, root: Path, wandb_mode: str | None) -> None:
             run_jobs(root, jobs, workers=1, display=display)
     except KeyboardInterrupt:
         print("stopped at its checkpoint; the same command goes on from there")
-        sys.exit(130)
+        sys.exit(interruption.EXIT_CODE)
     states = store.states(job.run_id for job in jobs)
     for run_id, state in states.items():
         reason = store.reason(run_id)

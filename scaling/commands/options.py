@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -147,17 +146,27 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")(command)
 
 
-def open_sweep(store: Store, sweep: str, settings: tuple[str, ...], name: str | None) -> Sweep:
-    """Reads a sweep by path or by bare name, with the parameters of `--set`."""
+def open_sweep(
+    store: Store,
+    sweep: str,
+    settings: tuple[str, ...],
+    name: str | None,
+    say: Callable[[str], None],
+) -> Sweep:
+    """Reads a sweep by path or by bare name, with the parameters of `--set`.
+
+    Args:
+        say: told what is read of its text where that takes long.
+    """
     from scaling.sweep import expand
     from scaling.sweep_file import find_sweep
 
     return expand(
-        find_sweep(sweep), text_loader(store), overrides=parse_settings(settings), name=name
+        find_sweep(sweep), text_loader(store, say), overrides=parse_settings(settings), name=name
     )
 
 
-def text_loader(store: Store) -> TextLoader:
+def text_loader(store: Store, say: Callable[[str], None]) -> TextLoader:
     from scaling.text import Text, load_text
 
     def load(corpus: str, tokenizer: str, vocab_size: int | None) -> Text:
@@ -166,17 +175,10 @@ def text_loader(store: Store) -> TextLoader:
             tokenizer=tokenizer,
             vocab_size=vocab_size,
             cache=store.cache,
-            say=_say_aside,
+            say=say,
         )
 
     return load
-
-
-def _say_aside(line: str) -> None:
-    """Beside the output, which a script may read."""
-    from scaling.logs import harmless
-
-    print(harmless(line), file=sys.stderr, flush=True)
 
 
 def known_sweep(store: Store, sweep: str) -> str:

@@ -62,7 +62,7 @@ def plan(
     store = Store(root)
     wanted_price = parse_price(price) if price is not None else None
     with waiting(f"reading the sweep {sweep} and its text") as say:
-        expanded = open_sweep(store, sweep, settings, name)
+        expanded = open_sweep(store, sweep, settings, name, say)
         workers = workers or default_workers()
         clock = None
         if calibration:
@@ -133,6 +133,7 @@ def _print(plan: Plan) -> None:
 
 def _print_excluded(excluded: Iterable[Excluded]) -> None:
     """Each exclusion with its reason; points that differ in their seed alone on one line."""
+    from scaling.logs import harmless
     from scaling.words import describe
 
     seeds: dict[tuple[str, str], list[str]] = {}
@@ -141,4 +142,4 @@ def _print_excluded(excluded: Iterable[Excluded]) -> None:
         seed = str(labels.pop("seed"))
         seeds.setdefault((describe(labels), point.reason), []).append(seed)
     for (cell, reason), numbers in seeds.items():
-        print(f"excluded: {cell} seed={','.join(numbers)}: {reason}")
+        print(harmless(f"excluded: {cell} seed={','.join(numbers)}: {reason}"))

@@ -23,6 +23,7 @@ from scaling.commands.options import (
     wandb_option,
 )
 from scaling.commands.outcomes import report_failures, with_added_evaluations
+from scaling.commands.waiting import waiting
 
 if TYPE_CHECKING:
     from scaling.calibration import Speed
@@ -79,7 +80,8 @@ def run(
     store = Store(root)
     if not _seems_done(store, sweep, name):
         prepare_engine(engine, workers)
-    expanded = open_sweep(store, sweep, settings, name)
+    with waiting(f"reading the sweep {sweep} and its text") as say:
+        expanded = open_sweep(store, sweep, settings, name, say)
     split = Split(devices=devices, strategy=strategy, micro_batch=micro_batch)
     _check_split(store, expanded, split)
     if engine == "local":

@@ -106,14 +106,18 @@ def _overview(store: Store) -> dict[str, Any]:
 
 
 def _print_overview(found: dict[str, Any], root: Path) -> None:
+    from scaling.logs import harmless
+
     if not found["sweeps"]:
         print(f"{root} holds no sweep; `scaling run quickstart` makes one")
     for name, counts in found["sweeps"].items():
         listed = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-        print(f"{name}: {listed}")
+        print(harmless(f"{name}: {listed}"))
     _print_refused(found["refused"])
 
 
 def _print_refused(names: Iterable[str]) -> None:
+    from scaling.logs import harmless
+
     for name in names:
-        print(f"a second attempt at a cell was refused: refused/{name}")
+        print(harmless(f"a second attempt at a cell was refused: refused/{name}"))

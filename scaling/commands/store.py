@@ -29,6 +29,7 @@ def check(root: Path, mend: bool, as_json: bool) -> None:
     Every record is held against its checksum, every checkpoint against its own. Nothing of value
     is deleted: with --mend, what is damaged is moved to damaged/ and the cell is pending again.
     """
+    from scaling.logs import harmless
     from scaling.store import Store
     from scaling.upkeep import look_through
 
@@ -42,7 +43,7 @@ def check(root: Path, mend: bool, as_json: bool) -> None:
         print(json.dumps({"cells": n_cells, "damaged": left, "findings": shown}, indent=1))
     else:
         for finding in findings:
-            print(finding.line())
+            print(harmless(finding.line()))
         print(f"{root}: {n_cells} cells, {left} damages left, {mended} mended")
     sys.exit(1 if left else 0)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scaling import interruption
 from scaling.commands.options import known_sweep, root_option
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
     gets its rows with exact counters, its final values and its whole record.
     """
     from scaling.errors import StoreError
+    from scaling.logs import harmless
     from scaling.store import Store
     from scaling.wandb_mirror.overview import send_overviews
     from scaling.wandb_mirror.project import complete, require_key
@@ -61,9 +63,9 @@ def sync(sweep: str | None, root: Path, project: str | None) -> None:
             send_overviews(store, [name] if name else store.sweeps(), target, sent)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from there")
-        sys.exit(130)
+        sys.exit(interruption.EXIT_CODE)
     for run_id, reason in found.unreadable.items():
-        print(f"not sent: {run_id}: {reason}")
+        print(harmless(f"not sent: {run_id}: {reason}"))
     print(
         f"{target.path} on {server}: {found.sent} cells sent now, {found.held} were there, "
         f"{found.not_ended} have not ended"

@@ -14,11 +14,12 @@ def waiting(first: str) -> Iterator[Callable[[str], None]]:
         first: what is done first; only a terminal shows it.
     """
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True)
     if console.is_terminal:
-        with console.status(first) as spinner:
-            yield spinner.update
+        with console.status(Text(first)) as spinner:
+            yield lambda line: spinner.update(Text(line))
         return
 
     def say(line: str) -> None:
