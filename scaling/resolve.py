@@ -182,7 +182,8 @@ def _probe(values: dict[str, Any]) -> RunSpec:
 def _recipe(params: int, probe: RunSpec, given: dict[str, Any]) -> Recipe:
     if len(given) == len(_RECIPE):
         return Recipe(**given)
-    return dataclasses.replace(recipe(params, probe.objective, probe.seq_len), **given)
+    rule = recipe(params, probe.objective, probe.seq_len, probe.position_bias)
+    return dataclasses.replace(rule, **given)
 
 
 def _limited(

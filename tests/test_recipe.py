@@ -27,6 +27,14 @@ def test_the_rule_passes_through_its_anchor() -> None:
     assert rule.peak_lr(100_000) == pytest.approx(min(rule.at_100k, rule.ceiling), rel=0.01)
 
 
+def test_a_bias_by_distance_lets_masked_models_learn_faster() -> None:
+    for objective, faster in (("clm", False), ("mlm", True), ("diffusion", True)):
+        plain, biased = (
+            recipe(100_000, objective, 64, bias).peak_lr for bias in ("none", "relative")
+        )
+        assert (biased > plain) is faster
+
+
 def test_batches_are_whole_sequences() -> None:
     rule = recipe(100_000, "clm", 96)
     assert rule.batch_tokens % 96 == 0
