@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaling.errors import DamagedFile, StoreError
 from scaling.evaluation_cell import EvaluationSpec, is_evaluation
 from scaling.files import written_atomically
+from scaling.install import install_command
 from scaling.spec import RunSpec
 from scaling.store import Store
 
@@ -76,7 +77,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         except ImportError:
             raise StoreError(
                 f"{path}: Parquet needs pyarrow, which is not installed; write a .csv, or "
-                "pip install 'scaling-suite[parquet]'"
+                f"install it with: {install_command('parquet')}"
             ) from None
         with written_atomically(path.absolute()) as partial:
             table.to_parquet(partial, index=False)

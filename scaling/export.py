@@ -15,6 +15,7 @@ import tokenizers
 import torch
 
 from scaling.evaluate.measurement import Trained
+from scaling.install import install_command
 from scaling.models import LanguageModel
 from scaling.spec import RunSpec
 from scaling.tokenizer import SPECIAL_TOKENS, Tokenizer
@@ -168,5 +169,5 @@ def _transformers() -> Any:
     except ImportError:
         raise ExportError(
             "transformers is not installed, and export writes its format; "
-            "pip install 'scaling-suite[export]'"
+            f"install it with: {install_command('export')}"
         ) from None

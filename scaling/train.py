@@ -161,11 +161,12 @@ def _build(part: Part) -> LitRun:
 
 def _fit(part: Part, rank: int, lit: LitRun, watch: Watch) -> None:
     lit.after_step, lit.after_training = watch.after_step, watch.after_training
-    trainer = _trainer(part.spec, part.split, make_strategy(part.split, rank, lit))
-    # It would take SIGTERM for itself; `watch` has it.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    with watch.signals(), _quiet_lightning():
-        trainer.fit(lit, ckpt_path=part.start, weights_only=True)
+    with _quiet_lightning():
+        trainer = _trainer(part.spec, part.split, make_strategy(part.split, rank, lit))
+        # It would take SIGTERM for itself; `watch` has it.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        with watch.signals():
+            trainer.fit(lit, ckpt_path=part.start, weights_only=True)
 
 
 def _trainer(spec: RunSpec, split: Split, strategy: Strategy | str) -> pl.Trainer:
@@ -192,7 +193,7 @@ def _trainer(spec: RunSpec, split: Split, strategy: Strategy | str) -> pl.Traine
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's notes speak to people who write loops; the launcher speaks to our users."""
+    """Lightning's notes speak to people who write loops, or advertise; ours is the log."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.WARNING)

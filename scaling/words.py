@@ -17,9 +17,13 @@ def describe(labels: Mapping[str, Any]) -> str:
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """A close name and all known ones: mappings in their own order, others sorted."""
     names = list(known) if isinstance(known, Mapping) else sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = close_name(name, names)
+    hint = f"did you mean {close!r}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
+
+
+def close_name(name: object, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
 
 
 def in_words(value: object) -> str:

@@ -152,7 +152,7 @@ def test_what_cannot_be_written_is_one_line(
     with pytest.raises(StoreError, match=r"a table is a \.csv or a \.parquet"):
         write_table(table, tmp_path / "runs.xlsx")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(StoreError, match=r"pip install 'scaling-suite\[parquet\]'"):
+    with pytest.raises(StoreError, match=r"pip install -c .*\[parquet\]'"):
         write_table(table, tmp_path / "runs.parquet")
     with pytest.raises(StoreError, match="holds no cell"):
         cell_table(Store(tmp_path))

@@ -210,6 +210,8 @@ def test_split_file_without_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("corpus", "message"),
     [
+        ("stdlib", r"corpus='stdlib' is unknown; did you mean 'stdlib_text'\? known: stdlib_text,"),
+        ("tests", r"corpus='tests' is unknown; did you mean 'files:tests'\? known: stdlib_text,"),
         ("wikipedia", r"corpus='wikipedia' is unknown; known: stdlib_text, files:PATH, hub:NAME"),
         ("stdlib_text:x", "stdlib_text takes no place; write stdlib_text, or files:x"),
         ("files", "no file, folder or glob of that name matches"),

@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from scaling import checks, machine
 from scaling.checks import Check, hardware, install, store, tracking
 from scaling.commands.doctor import doctor
+from scaling.install import install_command
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 
@@ -126,7 +127,7 @@ def test_missing_extras_are_optional_and_say_what_needs_them(
     monkeypatch.setattr(metadata, "version", version)
     found = install.check_extras()
     assert {check.verdict for check in found} == {"optional"}
-    remedy = "for corpus hub:NAME: pip install 'scaling-suite[hub]'"
+    remedy = f"for corpus hub:NAME: {install_command('hub')}"
     assert answer(found, "datasets").remedy == remedy
 
 

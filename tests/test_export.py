@@ -181,7 +181,7 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(ExportError, match="position_bias none can be exported"):
         to_transformers(biased, build_model(biased))
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ExportError, match=r"pip install 'scaling-suite\[export\]'"):
+    with pytest.raises(ExportError, match=r"pip install -c .*\[export\]'"):
         export_run(done, tmp_path / "out")
 
 

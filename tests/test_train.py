@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
@@ -165,6 +166,17 @@ def test_a_run_learns_more_than_word_frequencies(text: Text, tmp_path: Path) -> 
     validation = [p.nats_per_target for p in record.curve if p.split == "validation"]
     assert validation[-1] < validation[0]
     assert [p.tokens // 512 for p in record.curve if p.split == "train"] == [64, 91, 128, 150]
+
+
+def test_a_log_holds_no_notes_of_lightning(
+    text: Text, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        train_run(spec_for(text, train_tokens=512 * 10), text, tmp_path)
+    assert [
+        r for r in caplog.records if r.name.startswith(("pytorch_lightning", "lightning"))
+    ] == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_counts_of_a_record(text: Text, tmp_path: Path) -> None:

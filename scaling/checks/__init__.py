@@ -16,6 +16,7 @@ from scaling.checks.hardware import (
 from scaling.checks.install import check_extras, check_libraries, check_python
 from scaling.checks.store import check_corpus, check_store
 from scaling.checks.tracking import check_wandb
+from scaling.install import install_command
 
 __all__ = ["CHECKS", "Check", "Verdict", "run_checks"]
 
@@ -43,6 +44,6 @@ def run_checks(root: Path) -> list[Check]:
             answers += check(root)
         except Exception as error:
             trouble = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            remedy = "repair the installation: pip install --force-reinstall scaling-suite"
+            remedy = f"repair the installation: {install_command()} --force-reinstall"
             answers.append(Check(name=name, verdict="failed", found=trouble, remedy=remedy))
     return answers

@@ -14,8 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from scaling.checks.check import Check
-
-SUITE = "scaling-suite"
+from scaling.install import SUITE, install_command
 
 # The range of Python, and by extra the libraries; None stands for what is always needed.
 Declared: TypeAlias = tuple[SpecifierSet, dict[str | None, list[Requirement]]]
@@ -72,7 +71,7 @@ def check_extras() -> list[Check]:
         if found is not None and _fits(wanted):
             answers.append(Check(name=library, verdict="ok", found=found))
             continue
-        install = f"pip install '{SUITE}[{extra}]'" if extra else f"pip install {library}"
+        install = install_command(extra) if extra else f"pip install {library}"
         answers.append(
             Check(
                 name=library,

@@ -11,6 +11,7 @@ from scaling.corpora.grammar import read_grammar
 from scaling.corpora.half import halve, parse_half
 from scaling.corpora.hub import hub_files, read_hub
 from scaling.corpora.stdlib_text import read_stdlib_text, stdlib_files
+from scaling.words import close_name
 
 __all__ = ["CORPORA", "Corpus", "CorpusError", "read_documents", "sources"]
 
@@ -47,6 +48,14 @@ SOURCES: dict[str, Callable[[str, Path | None], list[Path] | None]] = {
 }
 
 
+def _hint(corpus: str) -> str:
+    """What may have been meant, as a question; empty where nothing is near."""
+    meant = close_name(corpus.partition(":")[0], CORPORA)
+    if meant is None and Path(corpus).expanduser().exists():
+        meant = f"files:{corpus}"
+    return f"did you mean {meant!r}? " if meant else ""
+
+
 def sources(corpus: str, *, cache: Path) -> list[Path] | None:
     """The files that determine the text of a corpus; None where that cannot be told."""
     kind, _, place = corpus.partition(":")
@@ -61,5 +70,5 @@ def read_documents(corpus: str, *, cache: Path | None = None) -> Corpus:
     """
     kind, _, place = corpus.partition(":")
     if kind not in CORPORA:
-        raise CorpusError(f"corpus={corpus!r} is unknown; known: {_KNOWN}")
+        raise CorpusError(f"corpus={corpus!r} is unknown; {_hint(corpus)}known: {_KNOWN}")
     return CORPORA[kind](place, cache)

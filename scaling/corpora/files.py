@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from scaling.corpora.documents import Corpus, CorpusError, checked, split_as_given, split_by_hash
+from scaling.install import install_command
 from scaling.jsonl import read_rows
 
 FIELD = "text"
@@ -80,7 +81,7 @@ def _read_parquet(path: Path) -> Iterator[str]:
     except ImportError as error:
         raise CorpusError(
             f"{path} needs the library pyarrow, which is not installed; "
-            "pip install 'scaling-suite[hub]'"
+            f"install it with: {install_command('parquet')}"
         ) from error
     try:
         table = pyarrow.parquet.ParquetFile(path)

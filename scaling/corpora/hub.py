@@ -27,6 +27,7 @@ from urllib.parse import parse_qsl
 from scaling.corpora.documents import Corpus, CorpusError, checked, split_by_hash
 from scaling.corpora.files import read_jsonl
 from scaling.files import write_atomic
+from scaling.install import install_command
 
 _DEFAULTS = {"config": "", "split": "train", "field": "text", "documents": "100000", "revision": ""}
 
@@ -105,7 +106,7 @@ def _stream(name: str, options: dict[str, str], limit: int) -> Iterator[str]:
     except ImportError as error:
         raise CorpusError(
             f"corpus='hub:{name}' needs the library datasets, which is not installed; "
-            "pip install 'scaling-suite[hub]'"
+            f"install it with: {install_command('hub')}"
         ) from error
     try:
         rows = datasets.load_dataset(

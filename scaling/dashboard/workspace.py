@@ -9,6 +9,7 @@ from typing import Any
 
 from scaling.dashboard.charts import COLUMNS, SECTIONS, Chart
 from scaling.errors import TrackingError
+from scaling.install import install_command
 from scaling.wandb_mirror.project import Project
 
 _COLUMNS_PER_ROW = 2
@@ -91,7 +92,7 @@ def library(part: str) -> Any:
     except ImportError as error:
         raise TrackingError(
             f"the dashboard needs wandb-workspaces ({error}); "
-            "pip install 'scaling-suite[dashboard]'"
+            f"install it with: {install_command('dashboard')}"
         ) from None
 
 

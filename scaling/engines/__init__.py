@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from scaling.errors import EngineError
+from scaling.install import install_command
 from scaling.jobs import Job, Queue
 
 ENGINES: dict[str, str] = {
@@ -97,7 +98,7 @@ def _module(name: str) -> ModuleType:
             raise
         raise EngineError(
             f"the engine {name} needs the package {name}, here and on every node; install it "
-            f"with: pip install -c constraints.txt -e '.[{name}]'"
+            f"with: {install_command(name)}"
         ) from None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import EngineError
+from scaling.install import install_command
 
 # Of submitit's parameters, the usual ones by their own name; others as `slurm_NAME`.
 PARAMETERS = (
@@ -142,7 +143,8 @@ def sbatch_script(
         from submitit.slurm.slurm import _make_sbatch_string
     except ImportError:
         raise EngineError(
-            "the engine slurm needs the package submitit; pip install 'scaling-suite[slurm]'"
+            "the engine slurm needs the package submitit; install it with: "
+            f"{install_command('slurm')}"
         ) from None
     if re.search(r"[\n\r%\\]", str(folder)):
         raise EngineError(f"{folder} cannot be named in a Slurm script; choose another --root")

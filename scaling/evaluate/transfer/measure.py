@@ -41,6 +41,7 @@ from scaling.evaluate.transfer.rows import (
 from scaling.evaluate.transfer.task import Example, Scores, Task
 from scaling.evaluate.transfer.tasks import TASKS
 from scaling.files import write_atomic
+from scaling.install import install_command
 from scaling.tokenizer import Tokenizer, byte_tokenizer
 
 # What scores and baselines are computed with; they come with an extra.
@@ -61,7 +62,7 @@ def fingerprints(options: TransferOptions) -> dict[str, str]:
     if missing:
         raise SweepError(
             f"transfer needs {', '.join(missing)}, which is not installed; "
-            "pip install 'scaling-suite[transfer]'"
+            f"install it with: {install_command('transfer')}"
         )
     place = check_place(options.data)
     return {data_name(place): data_fingerprint(place)}

@@ -17,6 +17,7 @@ from typing import Any
 
 from scaling import jsonl
 from scaling.errors import SweepError
+from scaling.install import install_command
 
 SPLITS = ("train", "validation", "test")
 HUB = "hub:"
@@ -88,7 +89,7 @@ def _read_hub(name: str) -> dict[str, list[Row]]:
     except ImportError as error:
         raise TaskDataError(
             f"data='hub:{name}' needs the library datasets, which is not installed; "
-            "pip install 'scaling-suite[hub]'"
+            f"install it with: {install_command('hub')}"
         ) from error
     folder = Path(name).expanduser()
     parts = name.split("/")
