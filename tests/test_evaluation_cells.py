@@ -260,6 +260,36 @@ def test_a_sweep_file_with_a_wrong_evaluation(
         expand(path, loader(tmp_path / "runs"))
 
 
+@pytest.mark.parametrize(
+    ("entry", "wrong", "message"),
+    [
+        ({"measurement": "minimal_pairs", "pairs": "data.jsonl"}, '{"good": "a"}',
+         "data.jsonl, line 3 has no sentence in the field 'bad'"),
+        ({"measurement": "minimal_pairs", "pairs": "data.jsonl"}, '{"good": "a"',
+         "data.jsonl, line 3 is not JSON"),
+        ({"measurement": "cls_geometry", "sts": "data.jsonl"}, '{"text1": "a"}',
+         "data.jsonl, line 3 is no scored pair (text2, score)"),
+    ],
+)  # fmt: skip
+def test_broken_data_are_said_by_the_plan_and_no_failing_cell(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: dict[str, str],
+    wrong: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    right = '{"good": "a b", "bad": "b a", "text1": "a", "text2": "b", "score": 1.0}'
+    Path("data.jsonl").write_text("\n".join([right, right, wrong, right]))
+    sweep = write_tiny_sweep(tmp_path, evaluations=None)
+    line = f"  evaluations: {json.dumps({'value': [entry]})}\n"
+    sweep.write_text(sweep.read_text() + line)
+    result = CliRunner().invoke(main, ["run", str(sweep)])
+    assert result.exit_code == 2
+    assert f"error: {message}" in result.stderr
+    assert not Path("runs/cells").exists()
+
+
 def test_what_a_sweep_evaluates_changes_no_run(tmp_path: Path) -> None:
     plain = expand(write_tiny_sweep(tmp_path), loader(tmp_path / "runs"))
     _, sweep, _ = planned(tmp_path, {"measurement": NAME}, train_tokens=[2560, 5120])

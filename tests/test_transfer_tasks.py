@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from scaling.evaluate.measurement import make_evaluation
 from scaling.evaluate.transfer.classification import Classification
 from scaling.evaluate.transfer.layout import Layout, byte_spans
 from scaling.evaluate.transfer.rows import (
@@ -197,6 +199,30 @@ def test_rows_come_from_three_files_and_have_one_fingerprint(tmp_path: Path) -> 
     (tmp_path / "two" / "test.jsonl").write_text("{]\n")
     with pytest.raises(TaskDataError, match=r"test\.jsonl, line 1 is not JSON"):
         read_rows(f"{tmp_path}/two/.")
+
+
+GOOD = {
+    "classification": [{"text": "a", "label": 0}, {"text": "b", "label": 1}],
+    "tagging": [{"tokens": ["a"], "tags": ["O"]}] * 2,
+    "similarity": [{"text1": "a", "text2": "b", "score": n} for n in range(2)],
+    "span": [{"question": "q", "context": "abc", "answers": [{"text": "b", "start": 1}]}] * 2,
+}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("task", GOOD)
+def test_a_wrong_example_is_named_by_file_and_line_when_a_sweep_is_planned(
+    tmp_path: Path, task: str, split: str
+) -> None:
+    for name in ("train", "validation", "test"):
+        rows = [json.dumps(row) for row in GOOD[task]]
+        if name == split:
+            rows[1:1] = ["", '{"text": 7}']
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    with pytest.raises(
+        TaskDataError, match=rf"{split}\.jsonl, line 3: example '\?': {task} needs "
+    ):
+        make_evaluation("transfer", "0" * 16, {"task": task, "data": str(tmp_path)})
 
 
 def _baseline(shared_data: Path, task: str, data: str, name: str) -> float:

@@ -68,7 +68,10 @@ class Options:
 
 
 def data(options: Options) -> dict[str, str]:
-    return {} if options.sts is None else {"sts": fingerprint(Path(options.sts))}
+    if options.sts is None:
+        return {}
+    read_sentence_pairs(Path(options.sts))  # what is wrong is said before anything is trained
+    return {"sts": fingerprint(Path(options.sts))}
 
 
 def measure(trained: Trained, options: Options, report: Report) -> dict[str, Any]:

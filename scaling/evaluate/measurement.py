@@ -61,7 +61,8 @@ class Measurement:
         measure: gives the values of the record: finite numbers, text, lists and mappings with
             text as keys. A null is explained in the mapping `missing` among them, by its dotted
             name. It calls the report now and then, for people who wait.
-        data: name -> fingerprint of the data that the options name, beside the training corpus.
+        data: name -> fingerprint of the data that the options name, beside the training corpus. It
+            reads them whole, so that what is wrong with them is said before anything is trained.
         unfit: says why it has no meaning for a run, such as a sampler of masked models for a causal
             one; a sweep leaves these pairs out of its grid.
         version: grows when `measure` comes to measure something else, so that it is measured anew.

@@ -87,6 +87,7 @@ def measure(trained: Trained, options: Options, report: Report) -> dict[str, Any
 
 def _fingerprints(options: Options) -> dict[str, str]:
     assert options.pairs is not None
+    read_pairs(Path(options.pairs))  # what is wrong is said before anything is trained
     return {"pairs": fingerprint(Path(options.pairs))}
 
 

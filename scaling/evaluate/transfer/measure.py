@@ -19,6 +19,7 @@ import numpy as np
 
 from scaling.errors import SweepError
 from scaling.evaluate.measurement import Measurement, Report, Trained
+from scaling.evaluate.transfer.check import check_examples
 from scaling.evaluate.transfer.fine_tune import (
     FineTuned,
     Schedule,
@@ -56,7 +57,8 @@ def fingerprints(options: TransferOptions) -> dict[str, str]:
     """The data by name.
 
     Raises:
-        SweepError: none are named, or a library is missing. TaskDataError: they cannot be read.
+        SweepError: none are named, or a library is missing. TaskDataError: they cannot be read, or
+        an example lacks what the task needs.
     """
     missing = [name for name in _LIBRARIES if find_spec(name) is None]
     if missing:
@@ -65,6 +67,7 @@ def fingerprints(options: TransferOptions) -> dict[str, str]:
             f"install it with: {install_command('transfer')}"
         )
     place = check_place(options.data)
+    check_examples(place, options.task)
     return {data_name(place): data_fingerprint(place)}
 
 

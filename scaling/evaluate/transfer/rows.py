@@ -8,6 +8,7 @@ the kind of task reads; the columns of SQuAD and of class-labelled sets of the h
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -59,6 +60,15 @@ def read_rows(place: str) -> dict[str, list[Row]]:
         return _read_hub(place.removeprefix(HUB))
     folder = _folder(place)
     return {split: _read_jsonl(_file(folder, split)) for split in SPLITS}
+
+
+def where_is(place: str, split: str, number: int) -> str:
+    """Where the example `number` of a split stands, counted from 0: its file and line."""
+    if place.startswith(HUB):
+        return f"{place}, example {number} of {split}"
+    path = _file(_folder(place), split)
+    rows = jsonl.read_rows(path, error=TaskDataError, example=_EXAMPLE)
+    return next(itertools.islice((where for where, _ in rows), number, None))
 
 
 def _folder(place: str) -> Path:
