@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.questions.answer import Answer, write_answer
-from analysis.questions.arm_ladder import plateau_notes
-from analysis.questions.q2_scaling import answer
-from analysis.questions.table import read_question_table
+from analysis.questions.arm_ladder import Gap, plateau_notes, runs_frame
+from analysis.questions.q2_scaling import _flips, answer
+from analysis.questions.table import Evaluation, read_question_table
+from analysis.seeds import seed_mean
 from scaling.record import TermLoss
 from scaling.store import Store
 from tests.factories import make_record, make_spec
@@ -157,3 +159,46 @@ def test_figures_are_drawn_and_their_data_written(planted: Answer, tmp_path: Pat
     written = {path.name for path in write_answer(planted, tmp_path)}
     assert {"levels.csv", "levels.svg", "multiples.csv", "steps_by_match.csv"} <= written
     assert "<= " not in (tmp_path / "levels.svg").read_text()
+
+
+def test_the_shorter_of_two_codes_is_set_against_the_reference(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "q2")
+    table = read_question_table(folder)
+    frame = runs_frame(table)
+    masked = frame[frame["arm"] == "mlm-15"]
+    last = masked[masked["budget_flops"] == BUDGETS[-1]]
+    ours = [
+        Evaluation(
+            run_id=f"chain-{run_id}", measurement="left_to_right", labels={},
+            options={"weights": "trained"}, missing={}, run=table.runs[run_id],
+            values={"bits_per_byte": bits - 0.25},
+        )
+        for run_id, bits in zip(last["run_id"], last["bits_per_byte"], strict=True)
+    ]  # fmt: skip
+    untrained = dataclasses.replace(ours[0], options={"weights": "initial"}, values={
+        "bits_per_byte": 9.0})  # fmt: skip
+    found = answer(dataclasses.replace(table, evaluations=(*ours, untrained)))
+    assert len(found.tables["codes"]) == len(ours)
+    apart = verdict(found, "mlm-15: the code from left to right is shorter")
+    assert apart.is_established
+    assert apart.estimate.value == pytest.approx(-0.25)
+    behind = verdict(found, "mlm-15 needs more bits per byte than clm by the shorter")
+    bound = verdict(found, "mlm-15 needs more bits per byte than clm (")
+    assert behind.estimate.value == pytest.approx(bound.estimate.value - 0.25)
+    assert not [v for v in answer(table).verdicts if "code" in v.claim]
+
+
+def test_another_match_flips_a_verdict_by_sign_or_by_interval(planted: Answer) -> None:
+    # Predicted targets are half the tokens of every arm here, so nothing turns round.
+    assert verdict(planted, "clm-15 needs more bits").flips == ()
+    one = {0: 0.3, 1: 0.31, 2: 0.29}
+    main = seed_mean(list(one.values()), name="", unit="")
+    gaps = {
+        "exact FLOPs": Gap(by_seed=one, at=1.0),
+        "tokens": Gap(by_seed={0: 0.9, 1: -0.3, 2: 0.2}, at=1.0),
+        "predicted targets": Gap(by_seed={0: -0.2, 1: -0.21, 2: -0.2}, at=1.0),
+        "FLOPs by 6ND": None,
+    }
+    assert _flips(gaps, main, above=True) == [
+        "at equal tokens (not established, +0.27)", "at equal predicted targets (-0.20)",
+    ]  # fmt: skip

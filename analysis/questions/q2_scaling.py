@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.difference import excludes
 from analysis.errors import AnalysisError
 from analysis.questions.answer import Answer, QuestionVerdict, judge
 from analysis.questions.arm_ladder import (
     MATCHES,
     REFERENCE,
     STEPS,
+    Gap,
     Multiple,
     entropy_of,
     frontier_points,
@@ -31,9 +33,11 @@ from analysis.questions.arm_ladder import (
     runs_frame,
     slopes,
 )
+from analysis.questions.exact_codes import code_verdicts, codes_frame, codes_table
 from analysis.questions.q2_figures import levels_panel, multiples_panel, steps_panel
 from analysis.questions.table import QuestionTable
 from analysis.seeds import PAIRED, paired_difference, seed_mean
+from analysis.values import Estimate
 
 QUESTION = "Does GPT scale better than BERT, and what is the cause?"
 
@@ -48,8 +52,10 @@ def answer(table: QuestionTable) -> Answer:
         )
     entropy = entropy_of(table)
     found = multiples(frame)
+    codes = codes_frame(table, frame)
     verdicts = [
         *_levels(frame),
+        *code_verdicts(codes, frame),
         *_steps(frame),
         *_multiples(frame, found),
         *_exponents(frame, entropy),
@@ -58,6 +64,7 @@ def answer(table: QuestionTable) -> Answer:
         question=QUESTION,
         verdicts=tuple(verdicts),
         tables={
+            "codes": codes_table(codes),
             "steps_by_match": _steps_table(frame),
             "multiples_of_compute": pd.DataFrame([_row(m) for m in found]),
         },
@@ -83,14 +90,11 @@ def _levels(frame: pd.DataFrame) -> list[QuestionVerdict]:
             name=f"bits per byte of {arm} less those of {REFERENCE}", unit="bits/byte",
             method=PAIRED,
         )  # fmt: skip
-        flips = [
-            f"at equal {match}" for match, other in gaps.items()
-            if other is not None and np.mean(list(other.by_seed.values())) * estimate.value < 0
-        ]  # fmt: skip
         verdicts.append(
             judge(
                 f"{arm} needs more bits per byte than {REFERENCE}{_bounded(frame, arm)}", estimate,
-                n_seeds=len(main.by_seed), flips=flips, basis=f"at {main.at:.2g} FLOPs",
+                n_seeds=len(main.by_seed), flips=_flips(gaps, estimate, above=True),
+                basis=f"at {main.at:.3g} FLOPs",
             )
         )  # fmt: skip
     return verdicts
@@ -120,19 +124,32 @@ def _steps(frame: pd.DataFrame) -> list[QuestionVerdict]:
             list(main.by_seed.values()), name=f"{after} less {before}", unit="bits/byte",
             method=PAIRED,
         )  # fmt: skip
-        flips = [
-            f"at equal {match}" for match, other in gaps.items()
-            if other is not None and np.mean(list(other.by_seed.values())) * estimate.value < 0
-        ]  # fmt: skip
         effect = "costs" if estimate.value > 0 else "saves"
         claim = f"the {what} {effect} bits per byte{_step_bounded(frame, after, before)}"
         verdicts.append(
             judge(
-                claim, estimate, n_seeds=len(main.by_seed), above=estimate.value > 0, flips=flips,
-                basis=f"at {main.at:.2g} FLOPs",
+                claim, estimate, n_seeds=len(main.by_seed), above=estimate.value > 0,
+                flips=_flips(gaps, estimate, above=estimate.value > 0),
+                basis=f"at {main.at:.3g} FLOPs",
             )
         )  # fmt: skip
     return verdicts
+
+
+def _flips(gaps: Mapping[str, Gap | None], main: Estimate, *, above: bool) -> list[str]:
+    """Other things that arms may be matched by under which the verdict would be another."""
+    flips = []
+    for match, found in gaps.items():
+        if found is None:
+            continue
+        other = seed_mean(list(found.by_seed.values()), name="", unit="", method=PAIRED)
+        on_its_side = (other.value > 0) == above
+        if not on_its_side:
+            flips.append(f"at equal {match} ({other.value:+.2f})")
+        elif excludes(other, 0.0) != excludes(main, 0.0):
+            said = "established" if excludes(other, 0.0) else "not established"
+            flips.append(f"at equal {match} ({said}, {other.value:+.2f})")
+    return flips
 
 
 def _multiples(frame: pd.DataFrame, found: list[Multiple]) -> list[QuestionVerdict]:
@@ -158,7 +175,7 @@ def _multiples(frame: pd.DataFrame, found: list[Multiple]) -> list[QuestionVerdi
 
 def _multiple(arm: str, largest: list[Multiple], bounded: str) -> QuestionVerdict:
     """R of an arm at its largest budget, one per seed."""
-    at = f"at {np.mean([m.flops for m in largest]):.2g} FLOPs"
+    at = f"at {np.mean([m.flops for m in largest]):.3g} FLOPs"
     if all(m.bound == "lower" for m in largest):
         least = min(m.value for m in largest)
         return QuestionVerdict(
