@@ -19,7 +19,7 @@ import psutil
 from tests.launches import wait_for
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "slurmstepd", "sbatch", "squeue", "scontrol", "scancel")
-NODES = ("n1", "n2")
+NODES = ("n1", "n2", "n3")
 
 # Where Debian keeps daemons is not on the PATH of everybody.
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
@@ -52,8 +52,10 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
+NodeName=n3 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[3]} CPUs=2
 PartitionName=main Nodes=n1,n2 Default=YES PriorityTier=1
 PartitionName=urgent Nodes=n1,n2 PriorityTier=10
+PartitionName=pair Nodes=n3 PriorityTier=1
 """
 
 

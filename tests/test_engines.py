@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from scaling.cli import main
 from scaling.engines import ENGINES, check_options
 from scaling.errors import EngineError
+from scaling.store import Store
 from tests.launches import PATIENCE_SECONDS, claim_pids, ends, launch, launched, results, wait_for
 from tests.tiny_sweep import write_tiny_sweep
 
@@ -146,6 +149,33 @@ def test_an_interrupted_launch_goes_on_to_the_same_results(
     code, output = launched(sweep, root, *engine)
     assert code == 0, output
     assert results(root) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_cancelled_sweep_ends_at_its_checkpoints_and_goes_on_to_the_same_results(
+    engine: tuple[str, ...], tmp_path: Path
+) -> None:
+    # Each cell is longer than the two heartbeats within which it hears of it.
+    changes = {"train_tokens": 3 * LONG_TOKENS, "seed": [0, 1]}
+    sweep, root = write_tiny_sweep(tmp_path, **changes), tmp_path / "runs"
+    with launch(sweep, root, *engine) as launcher:
+        wait_for(lambda: len(claim_pids(root)) == 2)
+        result = CliRunner().invoke(main, ["cancel", "tiny", "--root", str(root)])
+        assert "2 running (at its checkpoint within about 5 s)" in result.output
+        output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
+    assert launcher.returncode == 1, output
+    assert output.count("cancelled: ") == 2, output
+    store = Store(root)
+    assert set(store.states(store.run_ids()).values()) == {"cancelled"}
+    assert list(ends(root).values()) == [["released"]] * 2
+    assert len(list(root.glob("cells/*/checkpoint.pt"))) == 2
+
+    code, output = launched(sweep, root, *engine)
+    assert code == 0, output
+    assert list(ends(root).values()) == [["released", "ended"]] * 2
+    code, output = launched(sweep, tmp_path / "quiet", "--workers", "2")
+    assert code == 0, output
+    assert results(root) == results(tmp_path / "quiet")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The Slurm engine on a real Slurm: munged, slurmctld and two slurmd, started for these tests."""
+"""The Slurm engine on a real Slurm: munged, slurmctld and three slurmd, started for these tests."""
 
 from __future__ import annotations
 
@@ -127,6 +127,28 @@ def test_a_sweep_gives_the_results_of_the_local_engine(cluster: Cluster, tmp_pat
     assert launched.store.refused() == []
     # With nothing left to take, no task stays for long.
     wait_for(lambda: is_empty(cluster), seconds=60)
+
+
+def test_a_cell_on_two_devices_is_one_task_with_twice_the_processors(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    launched = Launched(cluster, tmp_path, train_tokens=5120)
+    on_pair = ("--engine-option", "partition=pair", "--engine-option", "wait=true")
+    printed = launched.run("--devices", "2", *on_pair)
+    assert "1 cells on 2 devices each: submitted job" in printed
+    job = re.search(r"submitted job (\d+)", printed)
+    assert job is not None
+    asked = cluster.call("scontrol", "show", "job", "-o", job[1])
+    assert "NumCPUs=2 NumTasks=1 CPUs/Task=2 " in asked
+    record = launched.store.record(launched.run_id)
+    assert record is not None
+    assert record.provenance.devices == 2
+    assert launched.ended_claims() == ["000001.ended.json"]
+    local = Store(tmp_path / "local")
+    launched.run("--devices", "2", engine="local", root=local.root)
+    near = local.record(launched.run_id)
+    assert near is not None
+    assert record.result() == near.result()
 
 
 def test_a_task_is_requeued_before_its_time_is_up(cluster: Cluster, tmp_path: Path) -> None:
