@@ -103,7 +103,8 @@ class Launched:
         return all(self.store.state(cell.run_id) == "done" for cell in self.sweep.cells)
 
     def wait_until_done(self) -> None:
-        wait_for(self.is_done)
+        wait_for(lambda: self.is_done() or is_empty(self.cluster))
+        assert self.is_done(), self.log()
 
 
 def is_empty(cluster: Cluster) -> bool:
