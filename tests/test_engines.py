@@ -155,11 +155,11 @@ def test_an_interrupted_launch_goes_on_to_the_same_results(
 def test_a_cancelled_sweep_ends_at_its_checkpoints_and_goes_on_to_the_same_results(
     engine: tuple[str, ...], tmp_path: Path
 ) -> None:
-    # Each cell is longer than the two heartbeats within which it hears of it.
-    changes = {"train_tokens": 3 * LONG_TOKENS, "seed": [0, 1]}
+    # Longer than two heartbeats: at one the cells are seen to train, at one they hear of it.
+    changes = {"train_tokens": 4 * LONG_TOKENS, "seed": [0, 1]}
     sweep, root = write_tiny_sweep(tmp_path, **changes), tmp_path / "runs"
     with launch(sweep, root, *engine) as launcher:
-        wait_for(lambda: len(claim_pids(root)) == 2)
+        wait_for(lambda: len(list(root.glob("cells/*/progress.json"))) == 2)
         result = CliRunner().invoke(main, ["cancel", "tiny", "--root", str(root)])
         assert "2 running (at its checkpoint within about 5 s)" in result.output
         output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
