@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.nn.utils import clip_grad_norm_
 
 from scaling.checkpoint import Session, label_checkpoint
 from scaling.evaluate.validation import validation_losses
 from scaling.models import LanguageModel
 from scaling.objectives import Batch, Objective
 from scaling.optim import adamw
+from scaling.readings import Diverged, check_converging, curve_points, is_reading_step
 from scaling.record import CurvePoint
 from scaling.schedule import learning_rate
 from scaling.spec import RunSpec
-from scaling.steps import Steps
+from scaling.steps import Stretches, count_steps
 from scaling.text import Text
 
-# Readings lie half an octave apart, at steps that do not depend on the horizon.
-_FIRST_READING = 64
-_READINGS_PER_OCTAVE = 2
-# A loss above this multiple of log(vocabulary) after warm-up will not come back.
-_DIVERGED_SHARE = 1.5
 # On an accelerator, looking at the loss stops the queue of work: look this often.
 _FINITE_CHECK_STEPS = 50
 
 OnReading = Callable[[int, dict[str, float]], None]
-
-
-class Diverged(Exception):
-    """The loss is not finite or beyond recovery; the message says at which step."""
 
 
 class LitRun(pl.LightningModule):
@@ -68,6 +62,7 @@ class LitRun(pl.LightningModule):
         evaluation_rows: int | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model, self.objective, self.spec, self.text = model, objective, spec, text
         self.readings = readings
         self.train_flops_per_token = train_flops_per_token
@@ -86,48 +81,84 @@ class LitRun(pl.LightningModule):
         self._targets_since_reading: dict[str, int] = {}
         self._targets_of_step: dict[str, int] = {}
         self._saved_rng_state: Tensor | None = None
+        self._is_alone = True
 
     def configure_model(self) -> None:
         if self.lay_out is not None:
             self.lay_out(self.model)
 
     def on_fit_start(self) -> None:
+        self._is_alone = self.trainer.world_size == 1
         self.readings = [batch.to(self.device) for batch in self.readings]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.objective.nll(self.model, batch)
+    def training_step(self, stretch: range, batch_idx: int) -> None:
+        """Takes the optimizer steps of `stretch`, numbers from 0."""
+        if self._saved_rng_state is not None:
+            # Not before: what starts a run draws from the generator too.
+            torch.set_rng_state(self._saved_rng_state)
+            self._saved_rng_state = None
+        for step in stretch:
+            self.take_step(step)
+            self._after_step(step + 1)
+
+    def take_step(self, step: int) -> None:
+        """One optimizer step: what it reads and its learning rate follow from its number."""
+        trainer, optimizer = self.trainer, self.trainer.optimizers[0]
+        rate = learning_rate(self.spec, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = self.objective.training_batch(self.text, self.spec, step)
+        share = batch.shard(self.global_rank, trainer.world_size)
+        for piece in range(self.micro_batches):
+            # Devices add up their gradients once, with those of the last piece.
+            adds_up = self._is_alone or piece == self.micro_batches - 1
+            with nullcontext() if adds_up else self._no_sync():
+                loss = self._loss(share.shard(piece, self.micro_batches))
+                if self._is_alone:
+                    # The same, without Lightning's hooks around it.
+                    loss.backward()  # type: ignore[no-untyped-call]
+                else:
+                    self.manual_backward(loss)
+        if self.spec.gradient_clip:
+            clip_grad_norm_(self.model.parameters(), self.spec.gradient_clip, foreach=True)
+        optimizer.step()
+        optimizer.zero_grad()
+        self.tokens_predicted += batch.targets if batch.predicted is None else batch.predicted
+        for term, targets in self._targets_of_step.items():
+            self._targets_since_reading[term] = self._targets_since_reading.get(term, 0) + targets
+
+    def _no_sync(self) -> AbstractContextManager[object]:
+        assert isinstance(self.trainer.strategy, ParallelStrategy), "one device adds up nothing"
+        return self.trainer.strategy.block_backward_sync()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The part of the step's loss that a piece of its batch gives; adds it to the sums."""
+        if self.device.type != "cpu":
+            batch = batch.to(self.device, non_blocking=True)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.spec.precision == "bf16"
+        ):
+            terms = self.objective.nll(self.model, batch)
         for term, found in terms.items():
             seen = self._nats_since_reading.get(term)
             nats = found.nats.detach().double()
             self._nats_since_reading[term] = nats if seen is None else seen + nats
             self._targets_of_step[term] = found.targets
-        # Counts are those of the whole step; Lightning divides by the number of micro-batches and
-        # averages over devices, so each piece is scaled up.
+        # Counts are those of the whole step, over which the gradients of the pieces add up;
+        # devices average theirs, so each is scaled up.
         loss = torch.stack([term.nats / max(term.targets, 1) for term in terms.values()]).sum()
-        return loss * (self.trainer.world_size * self.micro_batches)
+        return loss if self._is_alone else loss * self.trainer.world_size
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        if self._saved_rng_state is not None:
-            # Not before: what starts a run draws from the generator too.
-            torch.set_rng_state(self._saved_rng_state)
-            self._saved_rng_state = None
-        rate = learning_rate(self.spec, self.global_step)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        step = self.global_step
-        if step == self.steps_done:
-            return  # a micro-batch with more of the same step to come
-        self.steps_done = step
-        self.tokens_predicted += batch.targets if batch.predicted is None else batch.predicted
-        for term, targets in self._targets_of_step.items():
-            self._targets_since_reading[term] = self._targets_since_reading.get(term, 0) + targets
-        self._check_finite(step)
-        if is_reading_step(step):
-            self._read(step)
+    def _after_step(self, done: int) -> None:
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        progress.increment_completed()
+        self.steps_done = done
+        self._check_finite(done)
+        if is_reading_step(done):
+            self._read(done)
         if self.after_step is not None:
-            self.after_step(step)
+            self.after_step(done)
 
     def on_train_end(self) -> None:
         if not is_reading_step(self.global_step):
@@ -141,7 +172,7 @@ class LitRun(pl.LightningModule):
         on_one_cpu = self.device.type == "cpu" and world_size == 1
         if not on_one_cpu and step % _FINITE_CHECK_STEPS:
             return
-        broken = not all(map(torch.isfinite, self._nats_since_reading.values()))
+        broken = not all(map(math.isfinite, self._nats_since_reading.values()))
         if world_size > 1:
             broken = self.trainer.strategy.reduce_boolean_decision(broken, all=False)
         if broken:
@@ -150,25 +181,17 @@ class LitRun(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return adamw(self.model, self.spec)
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val, foreach=True)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(Steps(self), batch_size=None)
+    def train_dataloader(self) -> Stretches:
+        return Stretches(self)
 
     def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
+        self, stretch: range, device: torch.device, dataloader_idx: int
+    ) -> range:
+        return stretch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         label_checkpoint(checkpoint, self.spec, self.session)
+        count_steps(checkpoint["loops"], self.steps_done)
         checkpoint["run"] = {
             "curve": [
                 {name: getattr(point, name) for name in CurvePoint.__slots__}
@@ -197,11 +220,7 @@ class LitRun(pl.LightningModule):
         }
         self._targets_since_reading = saved["targets_since_reading"]
         self._saved_rng_state = saved.get("rng_state")
-        # Lightning counts micro-batches, and steps when the count is a multiple of those of now.
-        counted = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-        shift = self.first_step * self.micro_batches - counted["ready"]
-        for name in counted:
-            counted[name] += shift
+        count_steps(checkpoint["loops"], self.first_step)
 
     def train_nats(self) -> dict[str, float]:
         """Mean training loss of each term since the last reading, in nats per target."""
@@ -223,36 +242,15 @@ class LitRun(pl.LightningModule):
         }
         tokens = step * self.spec.batch_tokens
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-        for split, losses in (("train", train), ("validation", validation)):
-            for term, nats in losses.items():
-                self.curve.append(
-                    CurvePoint(
-                        tokens=tokens,
-                        train_flops=tokens * self.train_flops_per_token,
-                        split=split,  # type: ignore[arg-type]
-                        term=term,
-                        nats_per_target=nats,
-                        learning_rate=rate,
-                    )
-                )
+        self.curve += curve_points(
+            {"train": train, "validation": validation},
+            tokens=tokens,
+            train_flops=tokens * self.train_flops_per_token,
+            learning_rate=rate,
+        )
         if self.on_reading is not None:
             row = {f"train/{term}_nats": nats for term, nats in train.items()}
             row |= {f"validation/{term}_nats": nats for term, nats in validation.items()}
             self.on_reading(step, row | {"train/learning_rate": rate})
-        if not all(map(math.isfinite, validation.values())):
-            raise Diverged(f"the validation loss is not finite at step {step}")
-        bound = _DIVERGED_SHARE * math.log(self.spec.vocab_size)
         main = train[self.objective.main_term]
-        if tokens > self.spec.warmup_tokens and not main < bound:
-            raise Diverged(
-                f"the training loss is {main:.3g} nats per target at step {step}, over "
-                f"{_DIVERGED_SHARE} log(vocab_size) = {bound:.3g}; lower peak_lr"
-            )
-
-
-def is_reading_step(step: int) -> bool:
-    """Whether the loss is read after `step` steps; a function of the step alone."""
-    if step < _FIRST_READING:
-        return False
-    octaves = _READINGS_PER_OCTAVE * math.log2(step / _FIRST_READING)
-    return step == round(_FIRST_READING * 2 ** (round(octaves) / _READINGS_PER_OCTAVE))
+        check_converging(self.spec, step, train_nats=main, validation=validation)

@@ -14,9 +14,10 @@ from scaling.checkpoint import Session
 from scaling.evaluate.likelihood import BitsPerByte, bits_per_byte
 from scaling.evaluate.optimum import check_leak, optimum
 from scaling.evaluate.validation import validation_losses
-from scaling.lit import Diverged, LitRun
+from scaling.lit import LitRun
 from scaling.objectives import OBJECTIVES
 from scaling.provenance import device_name, git_commit, now, versions
+from scaling.readings import Diverged
 from scaling.record import CurvePoint, Provenance, RunRecord, Status, TermLoss
 from scaling.spec import RunSpec
 from scaling.split import ONE_DEVICE, Split

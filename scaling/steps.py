@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from torch.utils.data import IterableDataset
-
-from scaling.objectives import Batch
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling.lit import LitRun
 
+# What Lightning does around a call costs as much as a small model's whole step: so many share it.
+STEPS_PER_CALL = 32
 
-class Steps(IterableDataset[Batch]):
-    """The batches of one run from a given step on: a function of (seed, step) alone.
 
-    Each device gets its share of a step, in as many pieces as it takes through the model in turn.
+class Stretches:
+    """The steps of one run from where it starts to its end, as many as Lightning sees at a time.
+
+    What each step reads is a function of (seed, step) alone, so numbers are all there is to give.
     """
 
     def __init__(self, run: LitRun) -> None:
-        self.run = run
+        self._run = run
 
-    def __iter__(self) -> Iterator[Batch]:
-        run = self.run
-        rank, world_size = run.global_rank, run.trainer.world_size
-        for step in range(run.first_step, run.spec.total_steps):
-            batch = run.objective.training_batch(run.text, run.spec, step).shard(rank, world_size)
-            for piece in range(run.micro_batches):
-                yield batch.shard(piece, run.micro_batches)
+    def __iter__(self) -> Iterator[range]:
+        total = self._run.spec.total_steps
+        for first in range(self._run.first_step, total, STEPS_PER_CALL):
+            yield range(first, min(first + STEPS_PER_CALL, total))
+
+
+def count_steps(loops: dict[str, Any], steps: int) -> None:
+    """Has the loops of a checkpoint say that so many steps are done, and nothing is under way.
+
+    Lightning counts its calls, of which a step may be in the middle, and resumes by these counts.
+    """
+    epoch = loops["fit_loop"]
+    epoch["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
+    for name in ("batch_progress", "manual_optimization.optim_step_progress"):
+        for span in ("total", "current"):
+            counts = epoch[f"epoch_loop.{name}"][span]
+            counts.update(dict.fromkeys(counts, steps))

@@ -24,11 +24,12 @@ from safetensors.torch import save_file
 from scaling.accounting import train_flops_per_token
 from scaling.checkpoint import Session, best_start
 from scaling.files import written_atomically
-from scaling.lit import Diverged, LitRun
+from scaling.lit import LitRun
 from scaling.models import build_model
 from scaling.objectives import OBJECTIVES
 from scaling.outcome import done_record, ended_record, evaluate
 from scaling.ranks import together
+from scaling.readings import Diverged
 from scaling.record import RunRecord
 from scaling.run_log import RunLogger, row_writer
 from scaling.spec import RunSpec
@@ -40,7 +41,6 @@ from scaling.watch import Interrupted, Progress, Watch
 
 # Readings along the curve use this share of the validation set.
 _READING_SHARE = 8
-_LIGHTNING_PRECISION = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 def run(
@@ -177,11 +177,8 @@ def _trainer(spec: RunSpec, split: Split, strategy: Strategy | str) -> pl.Traine
         # In a Slurm job Lightning would expect to be started by srun, once per device, and would
         # take SIGUSR1 for itself. A run has processes of its own, and the engines see to the rest.
         plugins=[LightningEnvironment()] if isinstance(strategy, str) else [],
-        precision=_LIGHTNING_PRECISION[spec.precision],  # type: ignore[arg-type]
-        accumulate_grad_batches=split.micro_batches(spec),
         max_steps=spec.total_steps,
         max_epochs=-1,
-        gradient_clip_val=spec.gradient_clip,
         use_distributed_sampler=False,
         logger=False,
         enable_checkpointing=False,

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,13 +25,13 @@ from tests.test_worker import planned
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The training steps that are taken."""
     taken: list[int] = []
-    step = LitRun.training_step
+    take_step = LitRun.take_step
 
-    def counted(self: LitRun, batch: Any, batch_idx: int) -> Any:
-        taken.append(self.steps_done)
-        return step(self, batch, batch_idx)
+    def counted(self: LitRun, step: int) -> None:
+        taken.append(step)
+        take_step(self, step)
 
-    monkeypatch.setattr(LitRun, "training_step", counted)
+    monkeypatch.setattr(LitRun, "take_step", counted)
     return taken
 
 

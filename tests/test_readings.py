@@ -1,8 +1,8 @@
-"""The LightningModule's readings."""
+"""When the loss is read."""
 
 from __future__ import annotations
 
-from scaling.lit import is_reading_step
+from scaling.readings import is_reading_step
 
 
 def test_readings_lie_half_an_octave_apart() -> None:
