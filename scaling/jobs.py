@@ -7,9 +7,10 @@ it over. The longest chain goes first: what would end last is what has to start 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from scaling.compiling import Compile, CompileSwitch, choose
 from scaling.record import Status
 from scaling.split import Split, Strategy
 from scaling.store import SETTLED, State, Store
@@ -37,6 +38,7 @@ class Job:
         strategy: how its model is laid out over them.
         micro_batch: sequences that a device takes through the model at a time; None for its
             whole share of a batch.
+        compile: whether its steps are compiled; see `scaling.compiling`.
         timeout_seconds: time after which the attempt ends as `timeout`.
         sweep, labels, project, wandb_mode: what W&B shows; see `scaling.tracking.make_logger`.
     """
@@ -52,6 +54,7 @@ class Job:
     devices: int = 1
     strategy: Strategy = "ddp"
     micro_batch: int | None = None
+    compile: Compile = "off"
     timeout_seconds: float | None = None
     sweep: str = "cells"
     labels: Mapping[str, Any] = field(default_factory=dict)
@@ -78,10 +81,17 @@ class Clock(Protocol):
     def train_seconds(self, spec: RunSpec, tokens: int) -> float | None: ...
 
 
-def make_jobs(cells: Iterable[Cell], *, clock: Clock | None = None, **options: Any) -> list[Job]:
+def make_jobs(
+    cells: Iterable[Cell],
+    *,
+    clock: Clock | None = None,
+    compile_switch: CompileSwitch = "off",
+    **options: Any,
+) -> list[Job]:
     """The jobs of a sweep.
 
     Args:
+        compile_switch: what `choose` makes of it for each run goes into its job.
         clock: gives their seconds, for their order.
         options: fields of `Job` that all of them share.
     """
@@ -110,7 +120,8 @@ def make_jobs(cells: Iterable[Cell], *, clock: Clock | None = None, **options: A
                 **options,
             )
         )
-    return jobs
+    by_choice = choose(compile_switch, ((by_id[job.run_id].spec, job.own_flops) for job in jobs))
+    return [replace(job, compile=by_choice[job.run_id]) for job in jobs]
 
 
 def make_evaluation_jobs(evaluations: Iterable[EvaluationCell], **options: Any) -> list[Job]:

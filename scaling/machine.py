@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
+import sysconfig
 from functools import cache
 from pathlib import Path
 
@@ -108,6 +110,41 @@ def native_bf16() -> bool:
 
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(_BF16_FLAGS & _processor_flags())
+
+
+def find_compiler() -> tuple[str, str | None]:
+    """What torch.compile would build kernels for the CPU with, and what is amiss with it.
+
+    Returns:
+        its command, or why it does not work; the remedy, None where it works.
+    """
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        return "none", "torch.compile needs g++: apt install g++, or module load gcc"
+    include = sysconfig.get_path("include")
+    tried = subprocess.run(
+        [*compiler.split(), "-x", "c++", "-fsyntax-only", f"-I{include}", "-"],
+        input="#include <Python.h>\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if tried.returncode == 0:
+        return compiler, None
+    lines = tried.stderr.splitlines() or ["it fails without a word"]
+    found = f"{compiler}: {next((line for line in lines if 'error' in line), lines[0])}"
+    return found, "torch.compile needs the headers of Python: apt install python3-dev"
+
+
+@cache
+def compiler_trouble() -> str | None:
+    """One line on why nothing can be compiled for the CPU here, with the remedy; None if it can."""
+    try:
+        found, remedy = find_compiler()
+    except (OSError, subprocess.SubprocessError) as error:
+        found, remedy = f"{error}", "set CXX to a C++ compiler that works"
+    return None if remedy is None else f"no C++ compiler works here ({found}); {remedy}"
 
 
 @cache

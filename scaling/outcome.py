@@ -112,6 +112,7 @@ def done_record(
             device=lit.device,
             split=split,
             attempts=attempts,
+            compiled=lit.model.regions is not None,
         ),
         missing=_missing(found),
     )
@@ -208,6 +209,7 @@ def _provenance(
     device: torch.device | None,
     split: Split,
     attempts: int,
+    compiled: bool = False,
 ) -> Provenance:
     own_tokens = max(0, steps - session.origin_step) * spec.batch_tokens
     return Provenance(
@@ -220,6 +222,7 @@ def _provenance(
         devices=split.devices,
         strategy=split.strategy if split.devices > 1 else None,
         micro_batch=split.micro_batch,
+        compiled=compiled,
         versions=versions(),
         git_commit=git_commit(),
         finished_at=now(),

@@ -92,6 +92,7 @@ class Provenance:
             `strategy`, null for a single one.
         micro_batch: the most sequences that a device took through the model at a time; null for
             its whole share of a batch.
+        compiled: whether the last attempt ran compiled steps.
         peak_memory_bytes, memory_at_start_bytes: of the last attempt, null where they were not
             measured; `peak_memory_kind` says how, or why not.
     """
@@ -108,6 +109,7 @@ class Provenance:
     devices: int = 1
     strategy: str | None = None
     micro_batch: int | None = None
+    compiled: bool = False
     peak_memory_bytes: int | None = None
     memory_at_start_bytes: int | None = None
     peak_memory_kind: str = "made before memory was recorded"

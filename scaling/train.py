@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 
 from scaling.accounting import train_flops_per_token
 from scaling.checkpoint import Session, best_start
+from scaling.compiling import compile_regions, quiet
 from scaling.files import written_atomically
 from scaling.lit import LitRun
 from scaling.models import build_model
@@ -54,6 +55,7 @@ def run(
     check_fence: Callable[[], None] = lambda: None,
     attempts: int = 1,
     split: Split = ONE_DEVICE,
+    compiled: bool = False,
 ) -> RunRecord:
     """Trains `spec` to its horizon, evaluates it and returns the record, unpublished.
 
@@ -66,6 +68,7 @@ def run(
         check_fence: called before each write; raises if the run was given to someone else.
         attempts: how often this run was started, for the record.
         split: over how many devices, and in which pieces; the result is the same.
+        compiled: whether one device runs compiled steps; the result differs by rounding alone.
     Raises:
         Interrupted: SIGTERM or SIGUSR1 arrived; a checkpoint was written.
         RankDied: another process of the run was lost; the last checkpoint is there.
@@ -76,7 +79,15 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     start, session = best_start(folder, fork, spec)
-    part = Part(spec=spec, text=text, folder=folder, split=split, start=start, session=session)
+    part = Part(
+        spec=spec,
+        text=text,
+        folder=folder,
+        split=split,
+        start=start,
+        session=session,
+        compiled=compiled and split.devices == 1,
+    )
     lit = _build(part)
     watch = Watch(lit, folder, session, check_fence, on_progress)
     if logger is not None:
@@ -125,6 +136,7 @@ class Part:
     split: Split
     start: Path | None
     session: Session
+    compiled: bool = False
 
 
 def _train_beside(rank: int, part: Part) -> None:
@@ -152,6 +164,9 @@ def _build(part: Part) -> LitRun:
         micro_batches=split.micro_batches(spec),
         evaluation_rows=split.micro_batch,
     )
+    if part.compiled:
+        rows = spec.sequences_per_step // lit.micro_batches
+        compile_regions(lit.model, n_targets=rows * objective.head_positions(spec))
     if split.is_sharded:
         from scaling.sharding import shard_model
 
@@ -165,7 +180,7 @@ def _fit(part: Part, rank: int, lit: LitRun, watch: Watch) -> None:
         trainer = _trainer(part.spec, part.split, make_strategy(part.split, rank, lit))
         # It would take SIGTERM for itself; `watch` has it.
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-        with watch.signals():
+        with watch.signals(), quiet():
             trainer.fit(lit, ckpt_path=part.start, weights_only=True)
 
 

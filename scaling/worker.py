@@ -23,6 +23,7 @@ from scaling.cell_files import CHECKPOINT, FORK
 from scaling.cell_read import CellRecord, CellSpec
 from scaling.checkpoint import furthest_fork
 from scaling.claims import Claim, ClaimLost
+from scaling.compiling import is_compiled
 from scaling.errors import BLOCKING_ERRNOS, is_out_of_memory
 from scaling.evaluate.cell import ended_evaluation, evaluate_cell
 from scaling.evaluation_cell import EvaluationSpec
@@ -181,6 +182,7 @@ def _attempt(
                 return evaluate_cell(spec, store, on_progress=on_progress, attempts=claim.token)
             split = split.within(read_micro_batch(claim.folder), spec)
             text = read_text(spec, store)
+            compiled = is_compiled(job.compile, devices=split.devices)
             peak_memory.begin()
             return train(
                 spec,
@@ -192,6 +194,7 @@ def _attempt(
                 check_fence=claim.check,
                 attempts=claim.token,
                 split=split,
+                compiled=compiled,
             )
         except (Interrupted, SIGTERMException, KeyboardInterrupt) as error:
             if alarm.rang:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
-import sysconfig
 from pathlib import Path
 
 from scaling import machine
-from scaling.checks.check import Check
+from scaling.checks.check import Check, Verdict
 
 _LITTLE_MEMORY_BYTES = 2 << 30
 # Earlier ones do not know the switch for huge pages.
@@ -42,25 +39,9 @@ def check_bf16() -> list[Check]:
 
 def check_compiler() -> list[Check]:
     """torch.compile builds kernels for the CPU with a C++ compiler and the headers of Python."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        remedy = "torch.compile needs g++: apt install g++, or module load gcc"
-        return [Check(name="compiler", verdict="optional", found="none", remedy=remedy)]
-    include = sysconfig.get_path("include")
-    tried = subprocess.run(
-        [*compiler.split(), "-x", "c++", "-fsyntax-only", f"-I{include}", "-"],
-        input="#include <Python.h>\n",
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    if tried.returncode == 0:
-        return [Check(name="compiler", verdict="ok", found=compiler)]
-    lines = tried.stderr.splitlines() or ["it fails without a word"]
-    found = f"{compiler}: {next((line for line in lines if 'error' in line), lines[0])}"
-    remedy = "torch.compile needs the headers of Python: apt install python3-dev"
-    return [Check(name="compiler", verdict="optional", found=found, remedy=remedy)]
+    found, remedy = machine.find_compiler()
+    verdict: Verdict = "ok" if remedy is None else "optional"
+    return [Check(name="compiler", verdict=verdict, found=found, remedy=remedy)]
 
 
 def check_cores_and_memory() -> list[Check]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scaling.compiling import CompileSwitch
 from scaling.engines import ENGINES
 from scaling.split import Strategy
 
@@ -93,6 +94,19 @@ def split_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def compile_option(command: Command) -> Command:
+    return click.option(
+        "--compile",
+        "compile_switch",
+        type=click.Choice(typing.get_args(CompileSwitch)),
+        default="auto",
+        envvar="SCALING_COMPILE",
+        show_default=True,
+        help="Train compiled steps: of shapes that train for long (auto), of all, or of none. "
+        "Losses differ by rounding.",
+    )(command)
 
 
 def engine_options(command: Command) -> Command:

@@ -13,6 +13,7 @@ import click
 
 from scaling import interruption
 from scaling.commands.options import (
+    compile_option,
     engine_options,
     open_sweep,
     parse_engine_options,
@@ -27,6 +28,7 @@ from scaling.commands.waiting import waiting
 
 if TYPE_CHECKING:
     from scaling.calibration import Speed
+    from scaling.compiling import CompileSwitch
     from scaling.jobs import Job
     from scaling.price import Price
     from scaling.split import Split, Strategy
@@ -37,6 +39,7 @@ _EXAMPLES = """\b
 Examples:
   scaling run quickstart --set 'seed=[0, 1]' --workers 2
   scaling run bert_vs_gpt --root /shared/runs --timeout-minutes 240
+  scaling run bert_vs_gpt --set 'precision=bf16' --compile on
   scaling run bert_vs_gpt --wandb online --price-per-device-hour '2.5 EUR'
 """
 
@@ -44,6 +47,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @sweep_options
 @split_options
+@compile_option
 @price_option
 @click.option("--timeout-minutes", type=click.FloatRange(min=0), help="End a cell after this time.")
 @wandb_option
@@ -57,6 +61,7 @@ def run(
     devices: int,
     strategy: Strategy,
     micro_batch: int | None,
+    compile_switch: CompileSwitch,
     price: str | None,
     timeout_minutes: float | None,
     wandb_mode: str | None,
@@ -69,6 +74,7 @@ def run(
     goes on where the checkpoints are. `scaling status SWEEP --watch` shows it from elsewhere,
     `scaling cancel SWEEP` stops it. Exit code 1 says that a cell has no result, and which.
     """
+    from scaling.compiling import check_switch, notes
     from scaling.engines import load_engine, prepare_engine
     from scaling.jobs import make_evaluation_jobs, make_jobs
     from scaling.price import parse_price
@@ -84,8 +90,11 @@ def run(
         expanded = open_sweep(store, sweep, settings, name, say)
     split = Split(devices=devices, strategy=strategy, micro_batch=micro_batch)
     _check_split(store, expanded, split)
-    if engine == "local":
+    # This machine's speed and memory say nothing of the machines of another engine.
+    is_here = engine == "local"
+    if is_here:
         check_devices(split)
+    check_switch(compile_switch, devices=devices, is_here=is_here)
     expanded = with_added_evaluations(store, expanded)
     store.write_sweep(expanded.name, expanded.source, expanded.to_dicts())
     for cell in expanded.all_cells:
@@ -94,8 +103,6 @@ def run(
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
-    # This machine's speed and memory say nothing of the machines of another engine.
-    is_here = engine == "local"
     clock = _clock(store, expanded, workers) if is_here else None
     shared: dict[str, Any] = {
         "timeout_seconds": timeout_minutes and timeout_minutes * 60,
@@ -109,11 +116,14 @@ def run(
         devices=devices,
         strategy=strategy,
         micro_batch=micro_batch,
+        compile_switch=compile_switch if devices == 1 else "off",
         **shared,
     )
     jobs += make_evaluation_jobs(expanded.evaluations, **shared)
     train = partial(load_engine(engine), workers=workers, options=options)
     _lift_marks(store, expanded)
+    for note in notes([job.compile for job in jobs if not job.of], is_here=is_here):
+        print(note)
     if _forecast(
         store,
         expanded,

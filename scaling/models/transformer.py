@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scaling.compiling import Regions, run_block
 from scaling.models.attention import score_bias
 from scaling.models.cache import KeyValueCache, extension_bias
 from scaling.models.layers import Architecture, Block, Head
@@ -20,11 +21,14 @@ RESIDUAL_PROJECTIONS = ("attention.out.weight", "feed_forward.down.weight")
 class LanguageModel(nn.Module):
     """A transformer that gives hidden states, and token logits where they are asked for.
 
+    While `regions` is set, training steps run its compiled code; all else runs as it is.
+
     The first part of a parameter's name is its group in `scaling.accounting.count_params`.
     """
 
     def __init__(self, spec: RunSpec, architecture: Architecture) -> None:
         super().__init__()
+        self.regions: Regions | None = None
         self.is_causal = architecture.resolve_is_causal(spec)
         self.token_embedding = _embedding(spec.vocab_size, spec.d_model)
         self.position_embedding = _embedding(spec.seq_len, spec.d_model)
@@ -75,8 +79,9 @@ class LanguageModel(nn.Module):
             is_causal=self.is_causal,
             dtype=_compute_dtype(x_BTE),
         )
+        run = self.regions.block if self.regions and self.training else run_block
         for block in self.blocks:
-            x_BTE = block(x_BTE, bias_BHTT)
+            x_BTE = run(block, x_BTE, bias_BHTT)
         if self.final_norm is not None:
             x_BTE = self.final_norm(x_BTE)
         return x_BTE

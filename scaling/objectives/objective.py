@@ -196,18 +196,30 @@ def flat_index(positions_BK: np.ndarray, seq_len: int) -> Tensor:
 
 def token_nats(model: LanguageModel, hidden_BTE: Tensor, batch: Batch) -> Tensor:
     """Summed cross-entropy in nats; the head is computed on the target positions only."""
-    hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, batch.target_index_M)
+    regions, index_M = model.regions, batch.target_index_M
+    if regions is not None and model.training and len(index_M) == regions.n_targets:
+        summed = regions.nats
+    else:
+        summed = summed_nats
+    return summed(model, hidden_BTE, index_M, batch.target_ids_M, batch.target_weight_M)
+
+
+def summed_nats(
+    model: LanguageModel,
+    hidden_BTE: Tensor,
+    target_index_M: Tensor,
+    target_ids_M: Tensor,
+    target_weight_M: Tensor | None,
+) -> Tensor:
+    """`token_nats` from the tensors of a batch."""
+    hidden_ME = hidden_BTE.reshape(-1, hidden_BTE.shape[-1]).index_select(0, target_index_M)
     logits_MV = model.logits(hidden_ME)
     if logits_MV.dtype != torch.float64:
         logits_MV = logits_MV.float()
-    if batch.target_weight_M is None:
-        return F.cross_entropy(
-            logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="sum"
-        )
-    nats_M = F.cross_entropy(
-        logits_MV, batch.target_ids_M, ignore_index=NO_TARGET, reduction="none"
-    )
-    return nats_M @ batch.target_weight_M.to(nats_M.dtype)
+    if target_weight_M is None:
+        return F.cross_entropy(logits_MV, target_ids_M, ignore_index=NO_TARGET, reduction="sum")
+    nats_M = F.cross_entropy(logits_MV, target_ids_M, ignore_index=NO_TARGET, reduction="none")
+    return nats_M @ target_weight_M.to(nats_M.dtype)
 
 
 def restored_ids(batch: Batch) -> np.ndarray:
