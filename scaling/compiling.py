@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,9 +34,9 @@ CompileSwitch = Literal["auto", "on", "off"]
 Compile = Literal["off", "wanted", "required"]
 
 # Training FLOPs of a shape, over a sweep, from which `auto` compiles it: about twice those at which
-# it pays. Compiling took 60 CPU-seconds per shape; it saved a few percent of the steps in float32
-# and up to a quarter in bf16 (docs/performance.md), at 5e10 to 1e11 FLOP/s of one core.
-AUTO_FLOPS: dict[Precision, float] = {"float32": 2e14, "bf16": 5e13}
+# it pays, given a minute of compiling and a fifth of the steps saved. In float32 it never does:
+# there compiled regions were level with the modules as they are, or slower (docs/performance.md).
+AUTO_FLOPS: dict[Precision, float] = {"bf16": 5e13}
 
 # What compiled code depends on: of two runs that agree in these, one pays for both.
 _SHAPE = (
@@ -79,7 +80,9 @@ def choose(switch: CompileSwitch, trained: Iterable[tuple[RunSpec, float]]) -> d
     for spec, own_flops in runs:
         flops[_shape(spec)] += own_flops  # type: ignore[assignment]
     return {
-        spec.run_id: "wanted" if flops[_shape(spec)] >= AUTO_FLOPS[spec.precision] else "off"
+        spec.run_id: "wanted"
+        if flops[_shape(spec)] >= AUTO_FLOPS.get(spec.precision, inf)
+        else "off"
         for spec, _ in runs
     }
 
@@ -114,7 +117,7 @@ def is_compiled(choice: Compile, *, devices: int, say: Callable[[str], None] = p
         return not (choice == "wanted" and machine.gpus())  # on GPUs its gain is not measured yet
     if choice == "required":
         raise CompileError(f"compiled steps were asked for: {trouble}; or take --compile auto")
-    say(f"{trouble}; until then steps are not compiled, which costs up to a quarter of their speed")
+    say(f"{trouble}; until then steps are not compiled, which costs up to a third of their speed")
     return False
 
 
