@@ -9,7 +9,8 @@ Question 4, what next-sentence prediction does to BERT: the format of pairs come
 then a loss on them, with three kinds of wrong pairs, then that loss without MLM. All are cut at
 sentences, as segments of the original are.
 
-Question 5, the geometry of [CLS]: BERT as published, without and with the loss that reads it.
+Question 5, the geometry of [CLS]: the arms of question 4 on pairs, which differ in the loss that
+reads [CLS] alone, beside `clm`; and BERT as published, without and with such a loss.
 """
 
 from __future__ import annotations

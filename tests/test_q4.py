@@ -56,6 +56,7 @@ def planted_values(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """NSP is solved just as word overlap solves it; SOP-training teaches NSP, not the reverse."""
     arm = arm_of(spec)
     noise = 0.002 * (spec.seed - 1)
+    is_untrained = given.get("weights") == "initial"
     heads = {
         "mlm+nsp": {"nsp": 0.8, "nsp_same_document": 0.5, "sop": 0.5},
         "mlm+sop": {"nsp": 0.7, "nsp_same_document": 0.6, "sop": 0.75},
@@ -67,7 +68,10 @@ def planted_values(spec: RunSpec, given: Mapping[str, Any]) -> dict[str, Any]:
             "head": None if head is None else {"accuracy": head + noise},
             "tfidf": {"accuracy": 0.8},
             "unigram_overlap": {"accuracy": 0.7},
-            "probe": {"cls": {"accuracy": 0.6 + noise}, "mean": {"accuracy": 0.65}},
+            "probe": {
+                "cls": {"accuracy": 0.6 + noise},
+                "mean": {"accuracy": 0.52 + noise if is_untrained else 0.65},
+            },
             "optimum": {"accuracy": 0.85, "topic_accuracy": 0.75},
         }
     cosine = {"cosine": 0.02 + noise}
@@ -87,7 +91,9 @@ def study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for arm in NAMES
         for seed in (0, 1, 2)
     }
-    return question_records.write_study(folder / "q4", runs, "next_sentence", [{}], planted_values)
+    return question_records.write_study(
+        folder / "q4", runs, "next_sentence", [{}, {"weights": "initial"}], planted_values
+    )
 
 
 def verdict(found: Answer, words: str) -> Any:
@@ -136,7 +142,7 @@ def test_tables_and_figures_hold_every_arm_and_equal_records_give_equal_bytes(
     found: Answer, tmp_path: Path
 ) -> None:
     heads = found.tables["q4_accuracy"].query("reading == 'head'")
-    assert set(heads["arm"]) == {"mlm+nsp", "mlm+sop"}
+    assert set(heads["arm"]) == {"mlm+nsp", "mlm+sop"}  # an untrained head answers nothing
     bits = found.tables["q4_losses"].query("reading == 'bits_per_byte'")
     assert set(bits["arm"]) == set(NAMES) - {"nsp"}
     assert set(found.figures) == {"q4_cross_matrix", "q4_bits_per_byte", "q4_optimum"}
@@ -163,3 +169,21 @@ def test_what_depends_on_no_seed_has_no_interval_over_seeds(found: Answer) -> No
     rows = found.tables["q4_accuracy"].set_index("reading")
     assert rows.loc[["tfidf", "unigram_overlap", "optimum"], ["low", "high"]].isna().all(axis=None)
     assert (rows.loc["head", "high"] > rows.loc["head", "low"]).all()
+
+
+def test_what_an_untrained_model_tells_the_probe_stands_beside(found: Answer) -> None:
+    control = verdict(found, "more than an untrained model tells it")
+    assert control.is_established
+    assert control.estimate.value == pytest.approx(0.65 - 0.52)
+    probes = found.tables["q4_accuracy"].query("reading == 'probe_mean' and task == 'nsp'")
+    by_arm = probes.set_index("arm")["mean"]
+    assert by_arm["mlm"] == pytest.approx(0.65)
+    assert by_arm["mlm, untrained"] == pytest.approx(0.52)
+
+
+def test_a_head_that_learned_nothing_is_named(found: Answer) -> None:
+    assert verdict(found, "mlm+nsp tells next sentences").is_established
+    # No head, no verdict.
+    assert "mlm+nsp-same" not in {one.claim.split()[0] for one in found.verdicts}
+    order = verdict(found, "mlm+sop tells the order")
+    assert order.estimate.value == pytest.approx(0.25)

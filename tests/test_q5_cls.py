@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from analysis.commands.answer import reference_folder
-from analysis.questions.q5_cls import answer, long_frame
-from analysis.questions.table import read_question_table
+from analysis.questions.cls_verdicts import LOSSES_ON_CLS
+from analysis.questions.cls_view import long_frame
+from analysis.questions.q5_cls import answer
+from analysis.questions.table import QuestionTable, read_question_table
+from scaling.arms import ARMS
 from scaling.spec import RunSpec
 from tests.factories import make_spec
 from tests.question_records import write_study
@@ -30,43 +35,82 @@ def geometry(cosine: float, sts: float) -> dict[str, Any]:
 
 
 def planted(run: RunSpec, options: Mapping[str, Any]) -> dict[str, Any]:
-    """MLM lowers the cosine by 0.2, NSP by another 0.3; seeds move it by 0.01."""
+    """MLM lowers the cosine by 0.2, a loss on pairs by another 0.3; seeds move it by 0.01."""
     trained = options.get("weights") != "initial"
-    drop = (0.2 if trained else 0.0) + (0.3 if trained and "nsp" in run.objective else 0.0)
+    has_loss = "nsp" in run.objective or "sop" in run.objective
+    drop = (0.2 if trained else 0.0) + (0.3 if trained and has_loss else 0.0)
     cls = geometry(0.97 - drop + 0.01 * run.seed * trained, 0.1)
-    return {"layers": {"0": {"cls": None, "mean": cls}, "1": {"cls": cls, "mean": cls}}}
+    last = geometry(0.5, 0.1)
+    seen = None if run.arch == "decoder" else cls
+    return {
+        "layers": {
+            "0": {"cls": None, "mean": cls, "last": last},
+            "1": {"cls": seen, "mean": cls, "last": last},
+        }
+    }
 
 
-def test_planted_effects_are_found(tmp_path: Path) -> None:
+def planted_study(folder: Path, arms: Sequence[str]) -> QuestionTable:
     runs = {
-        make_spec(arch="bert", objective=objective, seed=seed): {
+        make_spec(**ARMS[arm], seed=seed): {
             "arm": arm, "size": "25k", "train_tokens": 10240, "seed": seed,
         }
-        for arm, objective in (("bert-mlm", "mlm"), ("bert-nsp", "mlm+nsp"))
+        for arm in arms
         for seed in (0, 1, 2)
     }  # fmt: skip
-    folder = write_study(
-        tmp_path / "q5", runs, "cls_geometry", [{}, {"weights": "initial"}], planted
+    written = write_study(
+        folder / "q5", runs, "cls_geometry", [{}, {"weights": "initial"}], planted
     )
-    table = read_question_table(folder)
-    assert len(long_frame(table.evaluations)) == 12 * 3
+    return read_question_table(written)
+
+
+@pytest.mark.parametrize(("loss", "arm", "without"), LOSSES_ON_CLS)
+def test_the_effect_of_a_loss_on_cls_is_found(
+    tmp_path: Path, loss: str, arm: str, without: str
+) -> None:
+    found = {v.claim: v for v in answer(planted_study(tmp_path, (without, arm))).verdicts}
+    effect = found[f"{loss} makes [CLS] vectors less similar"]
+    assert effect.is_established
+    assert effect.estimate is not None
+    assert effect.estimate.value == pytest.approx(-0.3)
+    assert effect.n_seeds == 3
+    # Nothing of the kind is planted for documents.
+    assert not found[f"{loss} makes the nearest [CLS] more often one of the same document"].flips
+    assert sum(verdict.claim.startswith(loss) for verdict in found.values()) == 3
+
+
+def test_planted_effects_of_training_and_cures_are_found(tmp_path: Path) -> None:
+    table = planted_study(tmp_path, ("mlm-pairs", "clm"))
+    # Two layers with [CLS], mean and last token, less the [CLS] of layer 0 and of the decoder.
+    assert len(long_frame(table.evaluations)) == 6 * 5 + 6 * 4
     found = {verdict.claim: verdict for verdict in answer(table).verdicts}
-    nsp = found["next-sentence prediction makes [CLS] vectors less similar"]
-    assert nsp.is_established
-    assert nsp.estimate is not None
-    assert abs(nsp.estimate.value + 0.3) < 1e-9
-    assert nsp.n_seeds == 3
-    training = found["bert-mlm: training makes [CLS] vectors less similar"]
+    training = found["mlm-pairs: training makes [CLS] vectors less similar"]
     assert training.is_established
     assert training.estimate is not None
-    assert abs(training.estimate.value + 0.19) < 1e-9
-    whitening = "bert-mlm: whitening makes [CLS] rank sentence pairs better (STS Spearman)"
+    assert training.estimate.value == pytest.approx(-0.19)
+    whitening = "mlm-pairs: whitening makes [CLS] rank sentence pairs better (STS Spearman)"
     assert found[whitening].is_established
-    centring = "bert-mlm: centring makes [CLS] rank sentence pairs better (STS Spearman)"
+    centring = "mlm-pairs: centring makes [CLS] rank sentence pairs better (STS Spearman)"
     assert not found[centring].is_established
     # [CLS] and mean are planted alike.
-    alike = "bert-mlm: [CLS] vectors are more similar than the means over tokens"
+    alike = "mlm-pairs: [CLS] vectors are more similar than the means over tokens"
     assert not found[alike].is_established
+    assert found[
+        "encoder-pairs: the [CLS] vectors of an untrained model are near parallel, cosine above 0.9"
+    ].is_established
+
+
+def test_the_last_token_is_compared_at_both_positions(tmp_path: Path) -> None:
+    verdicts = answer(planted_study(tmp_path, ("mlm-pairs", "clm"))).verdicts
+    found = {v.claim: v for v in verdicts if v.claim.startswith("the last token of clm")}
+    on_cls = found["the last token of clm is less similar than the [CLS] of mlm-pairs"]
+    assert on_cls.is_established
+    assert on_cls.estimate is not None
+    assert on_cls.estimate.value == pytest.approx(0.5 - 0.78)
+    assert "-0.47" in on_cls.basis  # before training
+    # At the same position nothing is planted between them.
+    on_last = found["the last token of clm is less similar than the last token of mlm-pairs"]
+    assert not on_last.is_established
 
 
 def test_the_committed_study_has_every_cell() -> None:
@@ -84,5 +128,5 @@ def test_the_committed_answer_says_who_stands_on_the_plateau() -> None:
     found = answer(read_question_table(reference_folder("q5")))
     named = {note.split(":")[0] for note in found.notes if "letter frequencies" in note}
     assert named == {"bert-mlm", "bert-nsp", "mlm-15"}
-    (last,) = [v for v in found.verdicts if v.claim.startswith("the last token")]
+    (last,) = [v for v in found.verdicts if v.claim.endswith("than the [CLS] of mlm-15")]
     assert "-0.44 [-0.81, -0.06] before training" in last.basis

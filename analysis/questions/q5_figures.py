@@ -21,16 +21,20 @@ _COSINE = "raw.cosine_mean"
 
 
 def make_figures(
-    frame: pd.DataFrame, histograms: pd.DataFrame, size: str, tokens: int
+    frame: pd.DataFrame,
+    histograms: pd.DataFrame,
+    pooling: Mapping[str, str],
+    size: str,
+    tokens: int,
 ) -> dict[str, tuple[Panel, ...]]:
     """Name -> panels.
 
     Args:
-        frame: as `q5_cls.long_frame` gives it; histograms: as `q5_cls.histograms`.
+        frame: as `cls_view.long_frame` gives it; histograms: as `cls_tables.histograms`.
+        pooling: arm -> where its sentence vector is read, as `cls_view.own_pooling` gives it.
         size, tokens: of the models that the histograms and the cures are shown for.
     """
-    marks = arm_marks(sorted(frame["arm"].unique()))
-    pooling = {arm: "last" if arm == "clm" else "cls" for arm in marks}
+    marks = arm_marks(pooling)
     own = frame[frame["pooling"] == frame["arm"].map(pooling)]
     of_size = own[own["size"] == size]
     figures = {
