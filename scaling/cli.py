@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "answer": ("analysis.commands:answer", "Answer one of the five questions."),
     "sync": ("scaling.commands.sync:sync", "Mirror a store to a W&B project."),
     "dashboard": ("scaling.commands.dashboard:dashboard", "Charts and a report in W&B, as code."),
+    "bench": ("scaling.commands.bench:bench", "Measure what this machine can do."),
     "doctor": ("scaling.commands.doctor:doctor", "Check this machine and its installation."),
 }
 

@@ -77,6 +77,7 @@ class Outcome:
     Attributes:
         seconds: of training, all attempts together, without evaluation.
         memory_bytes: what training added to the process; None where it was not measured.
+        spent_flops: of the steps that the cell took itself; train_flops: as if from scratch.
     """
 
     size: str
@@ -84,6 +85,8 @@ class Outcome:
     seconds: float
     devices: int
     memory_bytes: int | None
+    spent_flops: float
+    train_flops: float
 
     @property
     def ratio(self) -> float:
@@ -111,6 +114,8 @@ def outcomes(store: Store, sweep: str) -> list[Outcome]:
                 seconds=made.train_seconds,
                 devices=max(1, devices),
                 memory_bytes=None if peak is None or start is None else peak - start,
+                spent_flops=made.spent_flops,
+                train_flops=record.train_flops,
             )
         )
     return [one for one in found if math.isfinite(one.ratio) and one.ratio > 0]
@@ -130,8 +135,16 @@ def outcome_line(found: list[Outcome]) -> str:
     return (
         f"actual against forecast: {duration(actual)} ({actual / 3600:.2g} device-hours) against "
         f"{duration(forecast)}, median ratio {median(ratios):.2f} ({min(ratios):.2f} to "
-        f"{max(ratios):.2f} over {len(found)} cells); by size: {by_size}; {memory}"
+        f"{max(ratios):.2f} over {len(found)} cells); by size: {by_size}; {memory}; "
+        f"{_compute(found)}"
     )
+
+
+def _compute(found: list[Outcome]) -> str:
+    """What shared trunks saved."""
+    spent = sum(one.spent_flops for one in found)
+    whole = sum(one.train_flops for one in found)
+    return f"{spent:.3g} FLOPs spent, {whole:.3g} as if each cell were trained from scratch"
 
 
 def _record(store: Store, run_id: str) -> RunRecord | None:

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,14 +21,19 @@ ALLOCATOR_ENVIRONMENT = {
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def training_environment(threads: int) -> dict[str, str]:
-    """Variables that a training process needs before it starts; the user's own come first."""
+def training_environment(threads: int, user: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables that a training process needs before it starts; the user's own come first.
+
+    Args:
+        user: the variables that are there already; None for those of this process.
+    """
     wanted = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     # Its threads would not survive the fork, and it would warn of that.
     wanted["TOKENIZERS_PARALLELISM"] = "false"
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         wanted |= ALLOCATOR_ENVIRONMENT
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    taken = os.environ if user is None else user
+    return {name: value for name, value in wanted.items() if name not in taken}
 
 
 def chosen_threads() -> int | None:

@@ -16,6 +16,8 @@ from scaling.words import did_you_mean
 HORIZONS = ("train_flops", "train_tokens", "tokens_per_param")
 SHAPE = ("n_layer", "d_model", "n_head", "d_ff")
 LIMITS = ("min_tokens_per_param", "max_tokens_per_param", "min_steps")
+# Instead of eval_tokens: nats per target that the loss may be off by.
+EVAL_STANDARD_ERROR = "eval_standard_error"
 _REQUIRED = ("corpus", "tokenizer", "seq_len")
 _DERIVED = frozenset({"corpus_fingerprint", "tokenizer_fingerprint"})
 _FIELDS = {
@@ -27,6 +29,7 @@ _NUMBERS = {name: kind for name, kind in _FIELDS.items() if kind in ("int", "flo
     "train_flops": "float",
     "tokens_per_param": "float",
     "cooldown_share": "float",
+    EVAL_STANDARD_ERROR: "float",
 }
 PARAMETERS = frozenset({*_FIELDS, *_NUMBERS, "arm", "size", "limits", price.PARAMETER, EVALUATIONS})
 
@@ -56,6 +59,8 @@ def check_names(parameters: Mapping[str, Any]) -> None:
         raise SweepError(f"the sweep gives size and {', '.join(shape)}; give one or the other")
     if "size" not in parameters and not {"n_layer", "d_model", "n_head"} <= set(shape):
         raise SweepError("the sweep gives no shape; give size, or n_layer, d_model and n_head")
+    if {EVAL_STANDARD_ERROR, "eval_tokens"} <= parameters.keys():
+        raise SweepError(f"the sweep gives {EVAL_STANDARD_ERROR} and eval_tokens; give one of them")
     if {"cooldown_share", "cooldown_tokens"} <= parameters.keys():
         raise SweepError("the sweep gives cooldown_share and cooldown_tokens; give one of them")
 

@@ -17,10 +17,18 @@ from typing import Any
 from scaling import accounting, price
 from scaling.arms import ARMS
 from scaling.errors import SweepError
+from scaling.evaluate.size_of_set import tokens_for_standard_error
 from scaling.machine import gpus, native_bf16
 from scaling.models import DEFAULT_OBJECTIVE, MODELS
 from scaling.objectives import OBJECTIVES
-from scaling.parameters import HORIZONS, SHAPE, check_names, checked_limits, typed
+from scaling.parameters import (
+    EVAL_STANDARD_ERROR,
+    HORIZONS,
+    SHAPE,
+    check_names,
+    checked_limits,
+    typed,
+)
 from scaling.recipe import Recipe, recipe
 from scaling.sizes import SIZES
 from scaling.spec import RunSpec
@@ -64,6 +72,7 @@ def resolve(parameters: Mapping[str, Any], load: TextLoader) -> Resolved:
     vocab_size = values.pop("vocab_size", None)
     given = {name: values.pop(name) for name in _RECIPE if name in values}
     cooldown_tokens = values.pop("cooldown_tokens", None)
+    standard_error = values.pop(EVAL_STANDARD_ERROR, None)
     # The shape is checked before the text is read, which can take long.
     probe = _probe(values)
     text = load(values["corpus"], values["tokenizer"], vocab_size)
@@ -73,6 +82,9 @@ def resolve(parameters: Mapping[str, Any], load: TextLoader) -> Resolved:
         tokenizer_fingerprint=text.tokenizer.fingerprint,
         vocab_size=text.tokenizer.vocab_size,
     )
+    if standard_error is not None:
+        eval_tokens = tokens_for_standard_error(text, probe.seq_len, standard_error)
+        probe = probe.replace(eval_tokens=eval_tokens)
     params, flops_per_token = counts(probe)
     rule = _recipe(params, probe, given)
     tokens_per_unit = {

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from scaling.curve_rows import rows_of_curve
 from scaling.lit import LitRun
+from scaling.throughput import TOKENS_PER_SECOND, TRAIN_FLOPS_PER_SECOND
 
 
 class RunLogger(Protocol):
@@ -44,8 +45,8 @@ def row_writer(
                 send(tokens // batch_tokens, readings)
         tokens_per_second = speed()
         throughput = {
-            "throughput/tokens_per_second": tokens_per_second,
-            "throughput/train_flops_per_second": tokens_per_second * lit.train_flops_per_token,
+            TOKENS_PER_SECOND: tokens_per_second,
+            TRAIN_FLOPS_PER_SECOND: tokens_per_second * lit.train_flops_per_token,
         }
         send(step, row | throughput)
 

@@ -23,6 +23,8 @@ from pytorch_lightning.loggers.wandb import WandbLogger
 
 from scaling.cell_read import CellRecord, CellSpec
 from scaling.redact import redact
+from scaling.spec import RunSpec
+from scaling.throughput import MFU, TRAIN_FLOPS_PER_SECOND
 from scaling.wandb_mirror.arguments import run_arguments
 from scaling.wandb_mirror.content import final_summary
 from scaling.wandb_mirror.project import DEFAULT_PROJECT
@@ -44,6 +46,7 @@ def make_logger(
     labels: Mapping[str, Any],
     project: str | None = None,
     mode: str | None = None,
+    devices: int = 1,
 ) -> RunTracker | None:
     """Opens the W&B run of one cell, in the background.
 
@@ -52,6 +55,7 @@ def make_logger(
         labels: what the sweep calls the cell, such as `{"size": "25k", "seed": 0}`.
         project: of the sweep file; else WANDB_PROJECT, else `scaling`.
         mode: one of `MODES`; else WANDB_MODE, else `offline`.
+        devices: that the cell is trained on together.
     Returns:
         None where the user has disabled W&B or it is broken: training goes on without.
     """
@@ -67,10 +71,27 @@ def make_logger(
             labels=labels,
             project=project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
             mode=mode,
+            peak_flops_per_second=_peak_flops_per_second(spec, Path(root) / "cache", devices),
         )
     except Exception as error:
         _log.warning("no W&B for this run: %s; training goes on without it", error)
         return None
+
+
+def _peak_flops_per_second(spec: CellSpec, cache: Path, devices: int) -> float | None:
+    """Of all that the cell is trained on, where `scaling bench` has measured this machine."""
+    from scaling.bench.cache import FILE, peak_flops_per_second
+
+    if not isinstance(spec, RunSpec) or not (cache / FILE).exists():
+        return None
+    import torch
+
+    from scaling.bench.measure import machine_key
+
+    peak = peak_flops_per_second(cache, machine_key(), spec.precision)
+    if peak is None:
+        return None
+    return peak * devices * (1 if torch.cuda.is_available() else torch.get_num_threads())
 
 
 def wandb_mode(mode: str | None = None) -> str:
@@ -113,9 +134,11 @@ class RunTracker(WandbLogger):
         labels: Mapping[str, Any],
         project: str,
         mode: str,
+        peak_flops_per_second: float | None = None,
     ) -> None:
         super().__init__(project=project, id=run_id, save_dir=root)
         self._counters = dict.fromkeys(COUNTERS, 0)
+        self._peak_flops_per_second = peak_flops_per_second
         self._writer = WandbWriter(
             run_arguments(spec, run_id=run_id, sweep=sweep, labels=labels) | {"project": project},
             root=root,
@@ -146,6 +169,9 @@ class RunTracker(WandbLogger):
         # Python's integers, through no tensor: float32 is exact up to 2**24 only.
         values = (operator.index(tokens), int(train_flops), operator.index(step))
         self._counters = dict(zip(COUNTERS, values, strict=True))
+        if self._peak_flops_per_second and TRAIN_FLOPS_PER_SECOND in row:
+            share = row[TRAIN_FLOPS_PER_SECOND] / self._peak_flops_per_second
+            row = {**row, MFU: share}
         self.log_metrics(row)
 
     @rank_zero_only

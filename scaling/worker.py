@@ -134,6 +134,7 @@ def _tracked(
         labels=job.labels,
         project=job.project,
         mode=job.wandb_mode,
+        devices=job.devices,
     )
     with tracker or contextlib.nullcontext():
         try:

@@ -83,16 +83,29 @@ def test_a_plan_of_what_is_done_is_no_prediction(sweep: Sweep, store: Store) -> 
 
 
 def test_the_line_gives_sums_the_median_ratio_and_its_range() -> None:
+    values = [
+        ("14k", 1800.0, 1800.0, 1, None, 2e12),
+        ("25k", 900.0, 1800.0, 2, 10**6, 1e12),
+        ("25k", 900.0, 3600.0, 1, 10**5, 1.5e12),
+    ]
     found = [
-        Outcome(size="14k", forecast_seconds=1800.0, seconds=1800.0, devices=1, memory_bytes=None),
-        Outcome(size="25k", forecast_seconds=900.0, seconds=1800.0, devices=2, memory_bytes=10**6),
-        Outcome(size="25k", forecast_seconds=900.0, seconds=3600.0, devices=1, memory_bytes=10**5),
+        Outcome(
+            size=size,
+            forecast_seconds=forecast,
+            seconds=seconds,
+            devices=devices,
+            memory_bytes=memory,
+            spent_flops=spent,
+            train_flops=2e12,
+        )
+        for size, forecast, seconds, devices, memory, spent in values
     ]
     assert outcome_line(found) == (
         "actual against forecast: 2.5 h (2.5 device-hours) against 75 min, median ratio 2.00 "
-        "(1.00 to 4.00 over 3 cells); by size: 14k 1.00, 25k 3.00; training held at most 1MB"
+        "(1.00 to 4.00 over 3 cells); by size: 14k 1.00, 25k 3.00; training held at most 1MB; "
+        "4.5e+12 FLOPs spent, 6e+12 as if each cell were trained from scratch"
     )
-    assert outcome_line(found[:1]).endswith("; memory not measured")
+    assert "; memory not measured; 2e+12 FLOPs spent, 2e+12 as if" in outcome_line(found[:1])
 
 
 def test_the_report_tells_ratio_and_memory_by_size(sweep: Sweep, store: Store) -> None:

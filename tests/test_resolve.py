@@ -10,6 +10,8 @@ import pytest
 from scaling import accounting
 from scaling import resolve as module
 from scaling.arms import ARMS
+from scaling.errors import SweepError
+from scaling.evaluate.size_of_set import tokens_for_standard_error
 from scaling.models import build_shapes
 from scaling.objectives import OBJECTIVES
 from scaling.recipe import recipe
@@ -34,6 +36,14 @@ def spec_of(folder: Path, **changes: Any) -> RunSpec:
     assert found.excluded is None
     assert found.spec is not None
     return found.spec
+
+
+def test_a_wanted_standard_error_sets_the_size_of_the_validation_set(folder: Path) -> None:
+    text = loader(folder)(tiny_parameters(folder)["corpus"], "bytes", None)
+    spec = spec_of(folder, eval_tokens=None, eval_standard_error=0.008)
+    assert spec.eval_tokens == tokens_for_standard_error(text, spec.seq_len, 0.008)
+    with pytest.raises(SweepError, match="eval_standard_error and eval_tokens"):
+        spec_of(folder, eval_standard_error=0.1)
 
 
 def test_what_is_given_stands_in_the_spec(folder: Path) -> None:

@@ -19,8 +19,11 @@ import torch
 import wandb
 from pytorch_lightning.demos.boring_classes import BoringModel
 
+from scaling.bench.cache import write
+from scaling.bench.measure import machine_key
 from scaling.record import RunRecord, TermLoss
 from scaling.spec import RunSpec
+from scaling.throughput import MFU, TRAIN_FLOPS_PER_SECOND
 from scaling.tracking import RunTracker, make_logger
 from scaling.wandb_mirror.content import checksum_of, final_summary
 from scaling.wandb_writer import COUNTERS
@@ -125,6 +128,24 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logged]:
             logger.finish(record())
         (folder,) = fragments(root)
         yield Logged(folder)
+
+
+def test_mfu_is_the_share_of_a_measured_peak(tmp_path: Path) -> None:
+    limits = {"core": {"matmul_flops_per_second": {"float32": 5e10}}, "gpus": []}
+    content = {"schema_version": 1, "machine": machine_key(), "limits": limits}
+    row = {TRAIN_FLOPS_PER_SECOND: 2e10}
+    rows = []
+    for number, measured in enumerate((False, True)):
+        if measured:
+            write(tmp_path / "cache", content)
+        with tracker(tmp_path, run_id=f"run-{number}", mode="offline", devices=2) as logger:
+            logger.log_row(row, tokens=1, train_flops=FLOPS, step=1)
+            logger.finish(record())
+        (folder,) = (f for f in fragments(tmp_path) if f.name.endswith(f"run-{number}"))
+        rows.append(Logged(folder).rows[0])
+    assert rows[0][TRAIN_FLOPS_PER_SECOND] == 2e10
+    assert MFU not in rows[0], "nothing was measured then"
+    assert rows[1][MFU] == pytest.approx(2e10 / (2 * 5e10))
 
 
 def test_every_row_carries_exact_counters(logged: Logged) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from analysis.read_records import cell_record, read_listing, runs_of
 from analysis.sealed import DamagedFile
+from analysis.style import flops
 
 _ANALYSIS_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib")
 
@@ -66,6 +67,7 @@ def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
         ),
         "Sequence length": _distinct(str(s["seq_len"]) for s in specs),
         "Runs with a record": f"{len(records)}, {_hours(seconds)} of machine time in all",
+        "Training compute": _compute(records),
         "Finished": f"{finished[0]} to {finished[-1]}" if finished else "–",
         "Device": _distinct(entry["device"] for entry in made),
         "Training versions": _distinct(
@@ -74,6 +76,19 @@ def _facts(records: list[dict[str, Any]]) -> dict[str, str]:
         "Commit": _distinct(entry["git_commit"] or "not in a repository" for entry in made),
         "Record schema": _distinct(str(record["schema_version"]) for record in records),
     }  # fmt: skip
+
+
+def _compute(records: list[dict[str, Any]]) -> str:
+    """FLOPs as spent, and as if each run had been trained from scratch, which is what laws take."""
+    done = [record for record in records if record["status"] == "done"]
+    spent = sum(record["provenance"]["spent_flops"] for record in done)
+    whole = sum(record["train_flops"] for record in done)
+    if not spent:
+        return "–"
+    return (
+        f"{flops(spent)} FLOPs as spent; {flops(whole)} as if each run had been trained from "
+        f"scratch, {whole / spent:.2f} times as much, which the laws take"
+    )
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -103,6 +103,8 @@ def run(
         print(note)
     if expanded.excluded:
         print(f"{len(expanded.excluded)} cells are excluded; `scaling plan {sweep}` says why")
+    if is_here and workers is None and devices == 1:
+        workers = _measured_workers(store, expanded)
     clock = _clock(store, expanded, workers) if is_here else None
     shared: dict[str, Any] = {
         "timeout_seconds": timeout_minutes and timeout_minutes * 60,
@@ -216,6 +218,21 @@ def _clock(store: Store, sweep: Sweep, workers: int | None) -> Speed | None:
     from scaling.engines.local import default_workers
 
     return cached(store, [cell.spec for cell in sweep.cells], workers or default_workers())
+
+
+def _measured_workers(store: Store, sweep: Sweep) -> int | None:
+    """As many at a time as `scaling bench` found fastest for what is left; it is never run here."""
+    from collections import Counter
+
+    from scaling.bench.choice import measured_workers
+    from scaling.store import ENDED
+
+    states = store.states(cell.run_id for cell in sweep.cells)
+    tokens: Counter[int] = Counter()
+    for cell in sweep.cells:
+        if states[cell.run_id] not in ENDED:
+            tokens[cell.spec.d_model] += cell.spec.train_tokens
+    return measured_workers(store.cache, tokens)
 
 
 def _check_split(store: Store, sweep: Sweep, split: Split) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from scaling.curve_rows import nats_key
 from scaling.dashboard.study_run import FIGURES, FITS, OPTIMA, figure_key
+from scaling.throughput import MFU
 from scaling.wandb_mirror.overview import STATES
 from scaling.wandb_writer import COUNTERS
 
@@ -74,6 +75,8 @@ SECTIONS: dict[str, list[Chart]] = {
               y="throughput/tokens_per_second", log_x=True),
         Chart(kind="line", title="training FLOPs per second", x=TOKENS,
               y="throughput/train_flops_per_second", log_x=True),
+        Chart(kind="line", title="share of the measured matmul peak (MFU)", x=TOKENS,
+              y=MFU, log_x=True),
     ],
     "States": [Chart(kind="table", title="state of every cell", y=STATES)],
 }  # fmt: skip

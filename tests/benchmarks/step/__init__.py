@@ -1,0 +1,1 @@
+"""The programs that our step is compared with, one file each."""

@@ -1,0 +1,1 @@
+"""The naive sweep that ours is compared with."""
