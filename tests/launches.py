@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from scaling.store import Store
 
 # Enough for a machine with much else to do; a guard against hanging and no claim.
@@ -72,6 +74,16 @@ def claim_pids(root: Path) -> list[int]:
             found.append(int(json.loads(path.read_text())["pid"]))
         except FileNotFoundError:
             continue
+    return found
+
+
+def at_work(root: Path) -> list[int]:
+    """Those of them that have taken their first steps, however busy the machine is."""
+    found = []
+    for pid in claim_pids(root):
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(pid).cpu_times().user > 1.0:  # text and model take less
+                found.append(pid)
     return found
 
 

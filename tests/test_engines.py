@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,16 @@ from scaling.cli import main
 from scaling.engines import ENGINES, check_options
 from scaling.errors import EngineError
 from scaling.store import Store
-from tests.launches import PATIENCE_SECONDS, claim_pids, ends, launch, launched, results, wait_for
+from tests.launches import (
+    PATIENCE_SECONDS,
+    at_work,
+    claim_pids,
+    ends,
+    launch,
+    launched,
+    results,
+    wait_for,
+)
 from tests.tiny_sweep import write_tiny_sweep
 
 # Long enough to be caught at work.
@@ -132,8 +140,7 @@ def test_an_interrupted_launch_goes_on_to_the_same_results(
 ) -> None:
     sweep, root = write_long_sweep(tmp_path), tmp_path / "runs"
     with launch(sweep, root, *engine) as launcher:
-        wait_for(lambda: len(claim_pids(root)) == 2)
-        time.sleep(1)
+        wait_for(lambda: len(at_work(root)) == 2)
         launcher.send_signal(signal.SIGINT)
         output, _ = launcher.communicate(timeout=PATIENCE_SECONDS)
     assert "Traceback" not in output

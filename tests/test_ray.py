@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from scaling.errors import EngineError
 from scaling.jobs import Job, make_jobs
 from scaling.store import Store
 from scaling.sweep import expand
-from tests.launches import claim_pids, ends, launch, launched, results, wait_for
+from tests.launches import at_work, claim_pids, ends, launch, launched, results, wait_for
 from tests.tiny_sweep import loader, write_tiny_sweep
 
 # Long enough for Ray to notice a death before a cell has ended.
@@ -201,9 +200,8 @@ def on(cluster: Any) -> tuple[str, ...]:
 
 def two_at_work(root: Path) -> list[int]:
     """The processes of two cells, some steps after they have started."""
-    wait_for(lambda: len(claim_pids(root)) == 2)
-    time.sleep(2)
-    return claim_pids(root)
+    wait_for(lambda: len(at_work(root)) == 2)
+    return at_work(root)
 
 
 def all_gone(pids: list[int]) -> bool:
