@@ -117,6 +117,13 @@ def recognise(
     return found, notes
 
 
+def text_column(raw: pd.DataFrame, role: str) -> str | None:
+    """A column that has a name of the numeric role and holds text alone."""
+    names = {name for tier in ALIASES[role] for name in tier}
+    found = [c for c in raw.columns if _bare(str(c)) in names and raw[c].notna().any()]
+    return next((str(c) for c in found if not _fits(raw[c], role)), None)
+
+
 _PARAMS = ("params_total", "params_non_embedding")
 
 

@@ -22,11 +22,11 @@ def loss_kind_of(
     if loss_column == "bits_per_byte":
         return pd.Series("bits_per_byte", index=frame.index), []
     if "loss_kind" in found:
-        return raw[found["loss_kind"]].astype(str), []
+        return raw[found["loss_kind"]].astype(object).fillna("unknown").astype(str), []
     plain = pd.Series(found["loss"], index=frame.index)
     if "group" not in frame:
         return plain, []
-    kind_of = {g: _kind_of_group(g) for g in frame["group"].unique()}
+    kind_of = {g: _kind_of_group(g) for g in frame["group"].dropna().unique()}
     if len(set(kind_of.values())) < 2 or None in kind_of.values():
         return plain, []
     listed = ", ".join(f"{group}: {kind}" for group, kind in kind_of.items())

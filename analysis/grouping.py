@@ -43,10 +43,10 @@ def grouped_by(table: Table, by: str) -> Table:
             )
     has_value = table.frame[names].notna().all(axis=1)
     table = table.exclude(~has_value, f"no value of {by}, by which the runs are grouped")
-    frame = table.frame.assign(group=_joined(table.frame, names))
+    frame = table.frame.assign(group=joined_labels(table.frame, names))
     excluded, points = table.excluded, table.curve_points
     if len(excluded):
-        excluded = excluded.assign(group=_joined(excluded, names))
+        excluded = excluded.assign(group=joined_labels(excluded, names))
     if len(points):
         group_of = dict(zip(frame["run_id"], frame["group"], strict=True))
         points = points.assign(group=points["run_id"].map(group_of))
@@ -59,14 +59,14 @@ def grouped_by(table: Table, by: str) -> Table:
     )  # fmt: skip
 
 
-def _joined(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+def joined_labels(frame: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     """The columns as one label per row; None where one of them has no value."""
     values = frame.reindex(columns=list(names)).astype(object)
     rows = values.itertuples(index=False, name=None)
-    labels = [None if any(map(pd.isna, row)) else "/".join(map(_label, row)) for row in rows]
+    labels = [None if any(map(pd.isna, row)) else "/".join(map(label_of, row)) for row in rows]
     return pd.Series(labels, index=frame.index, dtype=object)
 
 
-def _label(value: object) -> str:
+def label_of(value: object) -> str:
     """A whole number without a point: a column with gaps holds its integers as floats."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.columns import canonical_n, may_name_groups, option_of, recognise
+from analysis.columns import may_name_groups, recognise
+from analysis.csv_choice import chosen_columns, chosen_rows, require_axes
+from analysis.csv_file import open_csv
 from analysis.csv_labels import loss_kind_of, quoted_labels
 from analysis.errors import AnalysisError
+from analysis.grouping import joined_labels
 from analysis.raw_table import CANONICAL, RawTable, labels_for
 from analysis.row_checks import unigram_reason
 
@@ -20,6 +23,9 @@ _NUMBERS = (
     "params_total", "params_non_embedding", "train_tokens", "train_flops", "train_flops_6nd",
     "unique_tokens", "budget_flops", "loss_standard_error", "bits_per_byte",
 )  # fmt: skip
+
+# Nobody counts FLOPs so differently; units are.
+_FAR_FROM_6ND = 10.0
 
 # A run column with at least this many rows per run holds training curves.
 _MIN_CURVE_POINTS = 3
@@ -33,24 +39,26 @@ def read_csv(
     where: dict[str, str],
 ) -> RawTable:
     """Reads a CSV of runs; see `analysis.table.load_table` for the arguments and errors."""
-    raw, name = _read(source)
+    raw, name, of_file = _read(source)
     raw = raw.assign(row=np.arange(_FIRST_LINE, _FIRST_LINE + len(raw)))
-    raw, notes = _keep_where(raw, where, name)
-    given = _given(raw, columns, loss, name)
+    raw, notes = chosen_rows(raw, where, name)
+    given = chosen_columns(raw, columns, loss, name)
     found, rivals = recognise(raw.drop(columns="row"), given=given, source=name)
-    _require(found, raw, name)
+    require_axes(found, raw, name)
     frame = pd.DataFrame({"row": raw["row"]})
     for role in _NUMBERS:
         if role in found:
             frame[role] = _numbers(raw, found[role], name)
     loss_column = "bits_per_byte" if found["loss"] == found.get("bits_per_byte") else "loss_nats"
     frame[loss_column] = _numbers(raw, found["loss"], name)
-    for role in ("run_id", "group", "size", "seed", "status"):
+    for role in ("run_id", "group", "size", "status"):
         if role in found:
-            frame[role] = raw[found[role]].astype(str) if role != "seed" else raw[found[role]]
+            frame[role] = joined_labels(raw, [found[role]])
+    if "seed" in found:
+        frame["seed"] = raw[found["seed"]]
     extra = _extra_columns(raw, found, frame)
     frame = frame.assign(**{name: raw[name] for name in extra})
-    notes += rivals + _ungrouped(frame, extra) + _derive(frame)
+    notes += of_file + rivals + _ungrouped(frame, extra) + _derive(frame) + _units(frame)
     frame["loss_kind"], kind_note = loss_kind_of(frame, raw, found, loss_column)
     points = _curve_points(frame, loss_column, found["loss"])
     if len(points):
@@ -61,7 +69,7 @@ def read_csv(
         )
         frame = frame.loc[last.to_numpy()].reset_index(drop=True)
     frame = _identify(frame)
-    reasons = _reasons(frame, loss_column, found["loss"], name)
+    reasons = _reasons(frame, found, loss_column, name)
     frame = frame.assign(reason=_with_unigram(reasons, frame, raw))
     roles = _roles(frame, found, loss_column)
     return RawTable(
@@ -76,85 +84,19 @@ def read_csv(
     )
 
 
-def _read(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def _read(source: str | Path | pd.DataFrame) -> tuple[pd.DataFrame, str, list[str]]:
+    """The rows as they are, the name of their source, and notes."""
     if isinstance(source, pd.DataFrame):
-        raw, name = source.reset_index(drop=True), "frame"
+        raw, name, notes = source.reset_index(drop=True), "frame", list[str]()
+        if not raw.columns.is_unique:
+            twice = raw.columns[raw.columns.duplicated()][0]
+            raise AnalysisError(f"the frame has several columns {twice!r}; rename all but one")
     else:
-        path = Path(source)
-        name = path.name
-        if not path.is_file():
-            raise AnalysisError(f"no file or folder {source}; give a sweep folder or a CSV")
-        try:
-            raw = pd.read_csv(path)
-        except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-            reason = " ".join(str(error).split())
-            raise AnalysisError(f"{name} is no CSV with a header: {reason}") from error
+        name = Path(source).name
+        raw, notes = open_csv(Path(source))
     if raw.empty:
         raise AnalysisError(f"{name} has no rows; a fit needs runs")
-    return raw, name
-
-
-def _keep_where(
-    raw: pd.DataFrame, where: dict[str, str], name: str
-) -> tuple[pd.DataFrame, list[str]]:
-    keep = np.ones(len(raw), dtype=bool)
-    for column, value in where.items():
-        if column not in raw:
-            raise AnalysisError(f"{name} has no column {column!r}; it has {_listed(raw)}")
-        keep &= (raw[column].astype(str) == str(value)).to_numpy()
-    if not keep.any():
-        raise AnalysisError(f"{name}: no row has {where}; name values that the columns hold")
-    left_out = int((~keep).sum())
-    chosen = ", ".join(f"{k}={v}" for k, v in where.items())
-    notes = [f"{left_out} rows are left out by the choice {chosen}"] if left_out else []
-    return raw[keep].reset_index(drop=True), notes
-
-
-def _listed(raw: pd.DataFrame) -> str:
-    names = [str(c) for c in raw.columns if c != "row"]
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-
-
-def _given(raw: pd.DataFrame, columns: dict[str, str], loss: str, name: str) -> dict[str, str]:
-    """The user's choices as canonical role -> column; joins several columns into a group."""
-    canonical = {"d": "train_tokens", "c": "train_flops"}
-    chosen = dict(columns)
-    if loss not in ("main", "bits_per_byte"):
-        chosen["loss"] = loss
-    given: dict[str, str] = {}
-    for role, column in chosen.items():
-        parts = [part.strip() for part in column.split(",")] if role == "group" else [column]
-        for part in parts:
-            if part not in raw:
-                option = option_of(canonical.get(role, role))
-                raise AnalysisError(
-                    f"{name} has no column {part!r} ({option}); it has {_listed(raw)}"
-                )
-        if len(parts) > 1:
-            raw[column] = raw[parts].astype(str).agg("/".join, axis=1)
-        given[canonical_n(column) if role == "n" else canonical.get(role, role)] = column
-    if loss == "bits_per_byte":
-        found = [c for c in raw.columns if str(c).lower() in ("bits_per_byte", "bpb")]
-        if not found:
-            raise AnalysisError(f"{name} has no column bits_per_byte; it has {_listed(raw)}")
-        given["loss"] = given["bits_per_byte"] = found[0]
-    return given
-
-
-def _require(found: dict[str, str], raw: pd.DataFrame, name: str) -> None:
-    """One line for what no guess can fill."""
-    has_n = "params_total" in found or "params_non_embedding" in found
-    axes = [has_n, "train_tokens" in found, "train_flops" in found]
-    lacking = [] if "loss" in found else ["loss (--loss)"]
-    if not has_n:
-        lacking.append("N, the parameters (--n)")
-    if sum(axes) < 2 and has_n:
-        lacking.append("D, the training tokens (--d), or C, the FLOPs (--c)")
-    if lacking:
-        raise AnalysisError(
-            f"{name}: no column is recognised as {' nor '.join(lacking)}; "
-            f"it has {_listed(raw)}: name yours by the option"
-        )
+    return raw, name, notes
 
 
 def _numbers(raw: pd.DataFrame, column: str, name: str) -> pd.Series:
@@ -202,6 +144,19 @@ def _derive(frame: pd.DataFrame) -> list[str]:
     return notes
 
 
+def _units(frame: pd.DataFrame) -> list[str]:
+    """Says where C is far from 6ND: then N, D or C may be in units of their own."""
+    if "train_flops" not in frame:
+        return []
+    ratio = float((frame["train_flops"] / frame["train_flops_6nd"]).median())
+    if not np.isfinite(ratio) or 1 / _FAR_FROM_6ND < ratio < _FAR_FROM_6ND:
+        return []
+    return [
+        f"C is {ratio:.2g} times 6ND in the median run, so N, D or C may be in units of their own; "
+        "exponents do not depend on units, and budgets are read in the unit of C"
+    ]
+
+
 def _curve_points(frame: pd.DataFrame, loss_column: str, term: str) -> pd.DataFrame:
     """The readings, where a run column repeats: several rows per run are a training curve."""
     if "run_id" not in frame or "train_flops" not in frame:
@@ -223,17 +178,22 @@ def _n_column(frame: pd.DataFrame) -> str:
 
 def _identify(frame: pd.DataFrame) -> pd.DataFrame:
     """A run_id per row: the file's where it has one, else its line."""
-    if "run_id" in frame:
-        return frame
-    return frame.assign(run_id=[f"line {row}" for row in frame["row"]])
+    lines = pd.Series([f"line {row}" for row in frame["row"]], index=frame.index, dtype=object)
+    named = frame.get("run_id", lines)
+    return frame.assign(run_id=named.where(named.notna(), lines))
 
 
-def _reasons(frame: pd.DataFrame, loss_column: str, column: str, name: str) -> pd.Series:
+def _reasons(frame: pd.DataFrame, found: dict[str, str], loss_column: str, name: str) -> pd.Series:
     """Why a row may not be used by its status; an unexplained NaN loss is an error."""
+    column, group = found["loss"], found.get("group")
     reason = pd.Series("", index=frame.index)
     if "status" in frame:
-        ended = ~frame["status"].str.lower().isin(["done", "finished", "nan"])
-        reason[ended] = "status " + frame["status"][ended]
+        status = frame["status"].fillna("done")
+        ended = ~status.str.lower().isin(["done", "finished"])
+        reason[ended] = "status " + status[ended]
+    if "group" in frame:
+        lost = frame["group"].isna() & (reason == "")
+        reason[lost] = f"no value of {group}, by which the runs are grouped"
     # A row without N and D either is the mark of an empty cell, not a run without a result.
     empty = frame[[loss_column, _n_column(frame), "train_tokens"]].isna().all(axis=1)
     reason[empty & (reason == "")] = "the row is empty"

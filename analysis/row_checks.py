@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# Roles whose values must be finite and positive.
+from analysis.positive import RANGE, in_range
+
+# Roles whose values must be finite and positive, with room for products of them.
 AXES = ("n", "d", "c", "loss")
+
+_NUMBER = r"-?\b\d[\d.]*(?:e[-+]?\d+)?\b"
+# Reasons that one line tells.
+_MOST_KINDS = 3
 
 
 def mark_bad_values(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -23,6 +29,8 @@ def mark_bad_values(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataF
             if not reasons[position] and not (np.isfinite(value) and value > 0):
                 word = "missing" if np.isnan(value) else f"{value:g}"
                 reasons[position] = f"{column} is {word}; it must be finite and positive"
+            elif not reasons[position] and not in_range(value):
+                reasons[position] = f"{column} is {value:g}; choose a unit that puts it {RANGE}"
     return frame.assign(reason=reasons)
 
 
@@ -69,6 +77,18 @@ def _duplicate_reason(first: pd.Series, other: pd.Series, axes: list[str]) -> st
               if not np.isclose(first[name], other[name], rtol=1e-6)]  # fmt: skip
     conflict = f", although with {'; '.join(differ)}" if differ else ""
     return f"duplicate of run {first['run_id']}{conflict}"
+
+
+def kinds_of_reasons(reasons: pd.Series) -> str:
+    """How many rows have each reason, in one line; reasons that differ in numbers are one kind."""
+    kinds = reasons.str.replace(_NUMBER, "#", regex=True)
+    counts = kinds.value_counts()
+    parts = []
+    for kind, count in counts.iloc[:_MOST_KINDS].items():
+        alike = reasons[kinds == kind]
+        parts.append(f"{count} {'such as ' if alike.nunique() > 1 else ''}{alike.iloc[0]}")
+    more = int(counts.iloc[_MOST_KINDS:].sum())
+    return "; ".join([*parts, f"{more} for other reasons"] if more else parts)
 
 
 def unigram_reason(nats: float, unigram_nats: float) -> str:

@@ -17,7 +17,7 @@ from analysis.pooling import pooling_notes
 from analysis.raw_table import CANONICAL
 from analysis.read_csv import read_csv
 from analysis.read_records import read_records, read_sweep
-from analysis.row_checks import AXES, mark_bad_values, mark_duplicates
+from analysis.row_checks import AXES, kinds_of_reasons, mark_bad_values, mark_duplicates
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,7 +237,7 @@ def load_table(
         by=raw.by,
     )
     if table.frame.empty:
-        why = "; ".join(f"{n} {r}" for r, n in table.excluded["reason"].value_counts().items())
+        why = kinds_of_reasons(table.excluded["reason"])
         raise AnalysisError(f"{raw.provenance['source']}: no usable run; {why or 'it is empty'}")
     return table
 
