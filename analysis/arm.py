@@ -20,10 +20,11 @@ from analysis.agreement import (
 from analysis.envelope import Envelope, lower_envelope
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
+from analysis.holdout_result import HoldoutResult
 from analysis.isoflop_result import IsoflopResult
 from analysis.next_runs import NextRuns, next_runs
 from analysis.result import FitResult
-from analysis.rolling_holdout import HoldoutResult, holdout
+from analysis.rolling_holdout import holdout
 from analysis.style import Mark
 from analysis.sweep_limits import read_limits
 from analysis.table import Table

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from analysis.inputs import Runs
 from analysis.laws.law import Floats
-from analysis.polish import Problem, polish
+from analysis.objective import Problem
+from analysis.polish import polish
 from analysis.variance import Components
 from analysis.working import Working
 

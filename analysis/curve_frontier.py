@@ -27,6 +27,7 @@ from analysis.envelope import (
 from analysis.errors import AnalysisError
 from analysis.frontier_result import FrontierResult
 from analysis.power_line import estimate_from_draws, fit_line, scale_of
+from analysis.style import flops
 from analysis.table import Table
 from analysis.values import Flag
 
@@ -85,8 +86,8 @@ def frontier(
     n_sizes = points["params_opt"][used].nunique()
     if n_sizes < 2:
         raise AnalysisError(
-            f"the envelope holds {n_sizes} size{'s' * (n_sizes != 1)} between {low:.3g} and "
-            f"{high:.3g} FLOPs; an exponent needs 2: add sizes, or budgets"
+            f"the envelope holds {n_sizes} size{'s' * (n_sizes != 1)} between {flops(low)} and "
+            f"{flops(high)} FLOPs; an exponent needs 2: add sizes, or budgets"
         )
     log_c = np.log(points["train_flops"].to_numpy()[used])
     draws = _draw(readings, table.columns["n"], smoothing, (low, high), only_bracketed, n_boot,

@@ -74,7 +74,7 @@ def _percentiles(
     if quantity.is_positive_scale:
         # Draws at the end of the range of floats are draws without that term.
         low = np.where(low < -_END, 0.0, safe_exp(low))
-        high = np.where(high > _END, np.inf, safe_exp(high))
+        high = np.where(high > _END, np.inf, np.where(high < -_END, 0.0, safe_exp(high)))
     else:
         low, high = np.array(_off_bounds(law, quantity, float(low), float(high)))
     return Interval(

@@ -8,44 +8,35 @@ between sizes, weighs the budget in the regression of log N* on log C, as Porian
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis import minimum
-from analysis.budgets import Profile, budgets_of, profiles_of
+from analysis.budget_minimum import (
+    MIN_SIZES,
+    NOISE_METHOD,
+    MinimumDraws,
+    draw_minima,
+    fitted_budget,
+    refused_budget,
+)
+from analysis.budgets import budgets_of, profiles_of
 from analysis.errors import AnalysisError
 from analysis.isoflop_result import BudgetFit, IsoflopResult, Method, RefusedBudget
 from analysis.noise import Noise, noise_of
-from analysis.power_line import estimate_from_draws, fit_line, quantile_interval, scale_of
+from analysis.power_line import estimate_from_draws, fit_line, scale_of
+from analysis.style import flops
 from analysis.table import Table
 from analysis.values import Estimate, Flag
 
 Floats = NDArray[np.float64]
 
-MIN_SIZES = 3
-# Porian et al. trust no minimum to more than this share of the mean step between sizes.
-_STEP_SHARE = 0.33
 # Above this share of lost draws the interval describes the draws that worked, not the estimate.
 _MANY_LOST = 0.05
 # Budgets that an error names per reason.
 _MAX_NAMED = 3
-# Noise must not push a loss to where it has no logarithm.
-_TINY_LOSS = 1e-9
 
-NOISE_METHOD = "bootstrap of the noise of each point"
 TWO_LEVEL_METHOD = "bootstrap of budgets and of the noise of each point"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Draws:
-    """Minima per draw of the noise [n_boot]; `inside`: it lies between the sizes."""
-
-    log_params: Floats
-    log_tokens: Floats
-    losses: Floats
-    inside: NDArray[np.bool_]
 
 
 def isoflop(
@@ -83,13 +74,13 @@ def isoflop(
     generator = np.random.default_rng(seed)
     fits: list[BudgetFit] = []
     refused: list[RefusedBudget] = []
-    drawn: list[_Draws] = []
+    drawn: list[MinimumDraws] = []
     for profile in profiles_of(table, budget):
-        outcome = _draw_minima(profile, method, noise.nats, n_boot, generator)
+        outcome = draw_minima(profile, method, noise.nats, n_boot, generator)
         if isinstance(outcome, str):
-            refused.append(_refused(profile, outcome))
+            refused.append(refused_budget(profile, outcome))
         else:
-            fits.append(_fitted(profile, outcome, method, level if noise.nats else None))
+            fits.append(fitted_budget(profile, outcome, method, level if noise.nats else None))
             drawn.append(outcome)
     if len(fits) < 2:
         raise AnalysisError(
@@ -121,36 +112,6 @@ def _check(table: Table, method: str) -> None:
         )
 
 
-def _draw_minima(
-    profile: Profile,
-    method: Method,
-    noise_nats: float | None,
-    n_boot: int,
-    generator: np.random.Generator,
-) -> _Draws | str:
-    """The minimum per draw of the noise, or why there is none."""
-    log_n, loss = profile.log_n, profile.loss
-    if len(log_n) < MIN_SIZES:
-        return f"{len(log_n)} size{'s' * (len(log_n) != 1)}; a minimum needs {MIN_SIZES}"
-    find = minimum.METHODS[method]
-    at, lowest, reasons = find(log_n, loss[None])
-    if reasons[0]:
-        return str(reasons[0])
-    if noise_nats:
-        sigma = noise_nats / np.sqrt(profile.repeats)
-        noisy = loss + sigma * generator.standard_normal((n_boot, len(loss)))
-        at, lowest, reasons = find(log_n, np.maximum(noisy, _TINY_LOSS))
-    else:
-        at, lowest, reasons = (np.repeat(x, n_boot) for x in (at, lowest, reasons))
-    inside = reasons == ""
-    if not inside.any():
-        return "no draw of the noise leaves a minimum between the sizes"
-    clipped = np.clip(at, log_n[0], log_n[-1])
-    # Beyond the sizes, D falls as N grows at equal FLOPs.
-    log_tokens = np.interp(clipped, log_n, profile.log_d) - (at - clipped)
-    return _Draws(log_params=at, log_tokens=log_tokens, losses=lowest, inside=inside)
-
-
 def _grouped(refused: list[RefusedBudget]) -> str:
     """Every reason once, with how many budgets it holds for and which."""
     by_reason: dict[str, list[float]] = {}
@@ -158,51 +119,16 @@ def _grouped(refused: list[RefusedBudget]) -> str:
         by_reason.setdefault(budget.reason, []).append(budget.flops)
     parts = []
     for reason, budgets in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-        where = ", ".join(f"{flops:.3g}" for flops in budgets[:_MAX_NAMED])
+        where = ", ".join(map(flops, budgets[:_MAX_NAMED]))
         if len(budgets) > _MAX_NAMED:
-            where += f" to {max(budgets):.3g}"
+            where += f" to {flops(max(budgets))}"
         parts.append(f"{len(budgets)} x {reason}: {where} FLOPs")
     return "; ".join(parts)
 
 
-def _refused(profile: Profile, reason: str) -> RefusedBudget:
-    return RefusedBudget(
-        flops=profile.flops, n_sizes=len(profile.log_n), n_runs=int(profile.repeats.sum()),
-        reason=reason, params=np.exp(profile.log_n), losses=profile.loss,
-    )  # fmt: skip
-
-
-def _fitted(profile: Profile, drawn: _Draws, method: Method, level: float | None) -> BudgetFit:
-    """The budget's optimum and its weight; no interval without a level."""
-    kept = drawn.log_params[drawn.inside]
-    log_n_opt = float(np.median(kept))
-    floor = _STEP_SHARE * float(np.diff(profile.log_n).mean())
-    share = float(drawn.inside.mean())
-    interval = None
-    if level is not None:
-        interval = quantile_interval(np.exp(kept), level=level, method=NOISE_METHOD)
-    return BudgetFit(
-        flops=profile.flops,
-        n_sizes=len(profile.log_n),
-        n_runs=int(profile.repeats.sum()),
-        params_opt=float(np.exp(log_n_opt)),
-        tokens_opt=float(np.exp(np.interp(log_n_opt, profile.log_n, profile.log_d))),
-        loss_opt=float(np.median(drawn.losses[drawn.inside])),
-        # A minimum that only a share of the draws confirm counts for less: this reproduces the
-        # spreads that Porian et al. publish with their optimal pairs.
-        log_params_spread=max(float(kept.std()), floor) / share,
-        params_interval=interval,
-        params=np.exp(profile.log_n),
-        tokens=np.exp(profile.log_d),
-        losses=profile.loss,
-        lost_share=1 - share,
-        curve=minimum.CURVES[method](profile.log_n, profile.loss),
-    )
-
-
 def _regress(
     fits: list[BudgetFit],
-    drawn: list[_Draws],
+    drawn: list[MinimumDraws],
     noise: Noise,
     level: float,
     generator: np.random.Generator,
@@ -247,7 +173,7 @@ def _flags(
     flags = list(noise.flags)
     small = [bad for bad in refused if bad.n_sizes < MIN_SIZES]
     if small:
-        listed = ", ".join(f"{bad.flops:.3g}" for bad in small[:5])
+        listed = ", ".join(flops(bad.flops) for bad in small[:5])
         flags.append(Flag(
             code="budgets_too_small", severity="note",
             message=f"{len(small)} budgets with under {MIN_SIZES} sizes give no minimum "
@@ -255,14 +181,14 @@ def _flags(
         ))  # fmt: skip
     for bad in refused:
         if bad.n_sizes >= MIN_SIZES:
-            message = f"budget {bad.flops:.3g}: {bad.reason}"
+            message = f"budget {flops(bad.flops)}: {bad.reason}"
             flags.append(Flag(code="budget_refused", message=message))
     for fit in fits:
         if fit.lost_share > _MANY_LOST:
             flags.append(Flag(
                 code="minimum_unstable",
-                message=f"budget {fit.flops:.3g}: {fit.lost_share:.0%} of the draws of the noise "
-                "have their minimum at an end of the sizes",
+                message=f"budget {flops(fit.flops)}: {fit.lost_share:.0%} of the draws of the "
+                "noise have their minimum at an end of the sizes",
             ))  # fmt: skip
     if len(fits) == 2:
         flags.append(Flag(

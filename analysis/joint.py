@@ -25,7 +25,8 @@ from analysis.joint_law import joint_law, split_parameters
 from analysis.joint_result import SIGNIFICANT, JointResult, SharingFit, sharing_sentence
 from analysis.laws import law_for
 from analysis.laws.law import Floats, Law
-from analysis.polish import Problem, objective_values, polish
+from analysis.objective import Problem, objective_values
+from analysis.polish import polish
 from analysis.profile import reported
 from analysis.table import Table
 from analysis.varpro import find_starts

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.difference import Verdict
 from analysis.errors import AnalysisError
-from analysis.style import number
+from analysis.style import flops, number
 from analysis.values import Estimate, Interval
 
 Floats = NDArray[np.float64]
@@ -72,17 +72,17 @@ class Multiplier:
         """What is said with every claim about it."""
         return "by laws that are in doubt" if self.doubts else ""
 
-    def at(self, flops: float) -> Estimate:
-        """m at a budget in the common range, interpolated on logarithms."""
+    def at(self, budget: float) -> Estimate:
+        """m at a budget in FLOPs in the common range, interpolated on logarithms."""
         low, high = self.common_range
-        if not low * (1 - 1e-9) <= flops <= high * (1 + 1e-9):
+        if not low * (1 - 1e-9) <= budget <= high * (1 + 1e-9):
             raise AnalysisError(
-                f"flops={flops:.3g} lies outside {low:.3g} to {high:.3g}, where both groups have "
+                f"flops={budget:.3g} lies outside {low:.3g} to {high:.3g}, where both groups have "
                 "runs; ask inside"
             )
         with np.errstate(divide="ignore"):
             value, below, above = (
-                float(np.exp(np.interp(np.log(flops), np.log(self.flops), np.log(axis))))
+                float(np.exp(np.interp(np.log(budget), np.log(self.flops), np.log(axis))))
                 for axis in (self.value, self.low, self.high)
             )
         interval = Interval(
@@ -94,28 +94,32 @@ class Multiplier:
         )  # fmt: skip
 
 
-def open_or_closed(m: Estimate) -> str:
-    """A factor with its interval in words: both ends, or the one that there is."""
+def needs_text(m: Estimate, group: str, reference: str) -> str:
+    """What the reference needs: the factor with both ends, or with the one that there is."""
     box = m.interval
-    if box is None:
-        return f"{number(m.value)} (no interval)"
-    value = number(m.value) if math.isfinite(m.value) else "no finite number of"
+    times = f"times the compute of {group} for the same loss"
+    if box is None or (box.low <= 0 and math.isinf(box.high)):
+        why = "no interval" if box is None else "the interval has no end on either side"
+        if not 0 < m.value < math.inf:
+            return f"what {reference} needs for the loss of {group} is not known ({why})"
+        return f"{reference} needs {number(m.value)} {times} ({why})"
     if box.low > 0 and math.isfinite(box.high):
-        return f"{value} [{number(box.low)}, {number(box.high)}]"
+        factor = f"{number(m.value)} [{number(box.low)}, {number(box.high)}]"
+        return f"{reference} needs {factor} {times}"
     if box.low > 0:
-        return f"at least {number(box.low)} (estimate {value}, no upper end)"
-    if math.isfinite(box.high):
-        return f"at most {number(box.high)} (estimate {value}, no lower end)"
-    return f"{value} (the interval has no end on either side)"
+        best = f"{number(m.value)} by the estimate" if math.isfinite(m.value) else (
+            "by the estimate no compute is enough"
+        )  # fmt: skip
+        return f"{reference} needs at least {number(box.low)} {times} ({best}, no upper end)"
+    best = f"{number(m.value)} by the estimate" if m.value > 0 else "by the estimate hardly any"
+    return f"{reference} needs at most {number(box.high)} {times} ({best}, no lower end)"
 
 
 def factor_text(found: Multiplier) -> str:
     """The factor at the largest common budget."""
     budget = found.common_range[1]
-    return (
-        f"at {budget:.2g} FLOPs {found.reference} needs {open_or_closed(found.at(budget))} times "
-        f"the compute of {found.group} for the same loss"
-    )
+    needs = needs_text(found.at(budget), found.group, found.reference)
+    return f"at {flops(budget)} FLOPs {needs}"
 
 
 def doubt_lines(found: Multiplier) -> list[str]:

@@ -10,13 +10,14 @@ Array axes: n runs, P free parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.candidate_cells import candidate_cells, cells_within, listed_rules, sizes_of
 from analysis.design import ALL, Design
 from analysis.errors import AnalysisError
 from analysis.flops_rule import flops_rule
@@ -24,17 +25,13 @@ from analysis.laws import FITTED
 from analysis.laws.law import Floats, Law
 from analysis.profile import quantities
 from analysis.result import FitResult
+from analysis.style import flops
 from analysis.sweep_limits import SweepLimits
 from analysis.sweep_text import sweep_texts
 from analysis.table import Table
 from analysis.values import Flag
 
 MAX_CELLS = 12
-# Tokens per parameter that are tried, per size. They stay within those of the table: a design by
-# the law alone would go to where no law holds, such as runs that end in their warm-up.
-_RATIOS = 16
-# N and D within this of a run that is there: it would be the same run again.
-_SAME = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,10 +105,15 @@ def next_runs(
     """
     law = FITTED[fit.law]
     _check(fit, law, quantity, budget_flops)
-    named = dict(sizes) if sizes else _sizes_of(table)
+    named = dict(sizes) if sizes else sizes_of(table)
     design = Design(fit, law, quantity)
-    candidates = _candidates(table, named, budget_flops, flops_rule(table))
-    candidates, left_out = _within(candidates, limits, budget_flops)
+    if not design.before > 0:
+        raise AnalysisError(
+            f"no run moves {quantity} at the fitted law, where a term is 0 or a parameter on its "
+            "bound; look at the flags of the fit"
+        )
+    candidates = candidate_cells(table, named, budget_flops, flops_rule(table))
+    candidates, left_out = cells_within(candidates, limits, budget_flops)
     slopes = design.slopes(candidates["params"], candidates["train_tokens"])
     cost = candidates["train_flops"].to_numpy(dtype=float)
     size_of = design.size_of(candidates["params"].to_numpy(dtype=float))
@@ -121,6 +123,8 @@ def next_runs(
     ]
     picked, errors = min(runs, key=lambda run: run[1][-1] if run[1] else np.inf)
     cells = candidates.iloc[picked].reset_index(drop=True).assign(standard_error=errors)
+    if sizes is None and "size" not in table.frame:
+        cells = cells.drop(columns="size")  # N that no sweep can name
     return NextRuns(
         cells=cells, quantity=quantity, on_log=design.on_log,
         standard_error_before=design.before, standard_error_after=errors[-1],
@@ -144,65 +148,13 @@ def _check(fit: FitResult, law: Law, quantity: str, budget_flops: float) -> None
             f"{fit.n_runs} runs for {len(law.parameters)} parameters leave no noise to plan by; "
             "add any run first"
         )
+    if not any(fit.noise.values()):
+        raise AnalysisError(
+            "the law passes through every run, so there is no noise to plan by; look at the flags "
+            "of the fit"
+        )
     if not (np.isfinite(budget_flops) and budget_flops > 0):
         raise AnalysisError(f"budget_flops={budget_flops} must be finite and positive")
-
-
-def _sizes_of(table: Table) -> dict[str, float]:
-    """Names of the sizes and their N; the number itself where the table has no names."""
-    frame = table.frame
-    if "size" in frame:
-        by_name = frame.groupby("size")[table.columns["n"]].median()
-        return {str(name): float(n) for name, n in by_name.items()}
-    return {f"{n:g}": float(n) for n in np.unique(table.values("n"))}
-
-
-def _candidates(
-    table: Table,
-    sizes: Mapping[str, float],
-    budget_flops: float,
-    rule: Callable[[Floats, Floats], Floats] | None,
-) -> pd.DataFrame:
-    """Affordable cells that are not there yet."""
-    n, d = table.values("n"), table.values("d")
-    ratios = np.geomspace((d / n).min(), (d / n).max(), _RATIOS)
-    rows = [(name, size, size * ratio) for name, size in sizes.items() for ratio in ratios]
-    frame = pd.DataFrame(rows, columns=["size", "params", "train_tokens"])
-    params, tokens = frame["params"].to_numpy(), frame["train_tokens"].to_numpy()
-    flops = 6 * params * tokens if rule is None else rule(params, tokens)
-    near = np.abs(np.log(params[:, None] / n)) + np.abs(np.log(tokens[:, None] / d)) < _SAME
-    keep = (flops <= budget_flops) & ~near.any(axis=1)
-    if not keep.any():
-        raise AnalysisError(
-            f"no cell costs less than {budget_flops:.3g} FLOPs; the cheapest costs "
-            f"{flops.min():.3g}: raise the budget"
-        )
-    frame = frame.assign(train_flops=flops).iloc[np.flatnonzero(keep)].reset_index(drop=True)
-    return frame if "size" in table.frame or sizes else frame.drop(columns="size")
-
-
-def _within(
-    candidates: pd.DataFrame, limits: SweepLimits | None, budget_flops: float
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The cells that the sweep would train, and how many each of its rules leaves out."""
-    if limits is None or "size" not in candidates:
-        return candidates, {}
-    broken = [
-        limits.broken(str(size), tokens)
-        for size, tokens in zip(candidates["size"], candidates["train_tokens"], strict=True)
-    ]
-    left_out = {rule: broken.count(rule) for rule in dict.fromkeys(broken) if rule}
-    kept = candidates.iloc[[i for i, rule in enumerate(broken) if not rule]]
-    if kept.empty:
-        raise AnalysisError(
-            f"no cell that costs less than {budget_flops:.3g} FLOPs keeps to the sweep's limits "
-            f"({_listed(left_out)}): raise the budget or widen the limits"
-        )
-    return kept.reset_index(drop=True), left_out
-
-
-def _listed(left_out: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} for {rule}" for rule, count in left_out.items())
 
 
 def _greedy(
@@ -252,13 +204,14 @@ def _flags(
     if beyond:
         flags.append(Flag(
             code="beyond_the_table", severity="note",
-            message=f"{beyond} cells spend more than the dearest run so far ({dearest:.3g} FLOPs)",
+            message=f"{beyond} cells spend more than the dearest run so far "
+            f"({flops(dearest)} FLOPs)",
         ))  # fmt: skip
     if left_out:
         flags.append(Flag(
             code="outside_limits", severity="note",
             message=f"{sum(left_out.values())} cells that the sweep itself would exclude were not "
-            f"considered ({_listed(left_out)})",
+            f"considered ({listed_rules(left_out)})",
         ))  # fmt: skip
     if fit.status != "ok":
         codes = ", ".join(sorted({flag.code for flag in fit.flags if flag.severity == "warning"}))

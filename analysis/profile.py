@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from analysis.inputs import Runs
 from analysis.laws.law import Floats, Law, Quantity, Scales, safe_exp
-from analysis.polish import Anchor, Problem, objective_values, polish
+from analysis.objective import Anchor, Problem, objective_values
+from analysis.polish import polish
 from analysis.working import Working
 
 # More runs than this, and the profile is the parabola at the optimum.

@@ -8,7 +8,6 @@ docs/decisions/comparison.md).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fit import Objective, fit_law
+from analysis.holdout_result import HoldoutResult, Split
 from analysis.laws import LAWS, law_for
-from analysis.shown import Shown, as_html, flag_lines
-from analysis.style import flops, number
+from analysis.style import flops
 from analysis.table import Table
 from analysis.values import Flag
 
@@ -32,81 +31,6 @@ GAP = 0.5
 _MIN_PREDICTED = 3
 # Runs of one budget differ by whole batches of tokens.
 _SAME_BUDGET = 0.01
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """One cut in compute.
-
-    Attributes:
-        fitted_below_flops, predicted_from_flops: the cut with its gap.
-        n_fitted, n_predicted, n_between: runs; those in the gap are in neither part.
-    """
-
-    fitted_below_flops: float
-    predicted_from_flops: float
-    n_fitted: int
-    n_predicted: int
-    n_between: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class HoldoutResult(Shown):
-    """Errors of prediction per law and cut.
-
-    Attributes:
-        splits: the cuts that could be made; `skipped`: the others, with the reason.
-        errors: one row per law and cut: law, cut (index of the split), error (mean of
-            |predicted - loss| / loss), bias (mean of (predicted - loss) / loss), reason where a
-            law could not be fitted.
-        ranking: one row per law, best first: error and spread over the cuts, parameters.
-        headline: the law with the lowest mean error, of those fitted at every cut.
-        is_clear: whether the runner-up is worse at every cut, and by more than twice the standard
-            error of the paired difference of the two over the predicted runs.
-        predictions: one row per law, cut and predicted run: run_id, loss, predicted.
-    """
-
-    splits: tuple[Split, ...]
-    skipped: tuple[str, ...]
-    errors: pd.DataFrame
-    ranking: pd.DataFrame
-    headline: str
-    is_clear: bool
-    predictions: pd.DataFrame
-    flags: tuple[Flag, ...]
-
-    def summary(self) -> str:
-        """Which law predicts best, the errors of all, and the flags."""
-        laws = [f"  {' | '.join(row)}" for row in (_HEADS, *self._rows())]
-        return "\n".join([*self._lines(), *laws, *flag_lines(self.flags)])
-
-    def _lines(self) -> list[str]:
-        best = self.ranking.iloc[0]
-        lead = "best" if self.is_clear else "best, within the noise of the next"
-        cuts = ", ".join(
-            f"{s.n_fitted} runs fitted and {s.n_predicted} predicted from "
-            f"{flops(s.predicted_from_flops)} FLOPs" for s in self.splits
-        )  # fmt: skip
-        return [
-            f"Hold-out: the {self.headline} law predicts {lead}, missing by "
-            f"{100 * best['error']:.2g} % on average",
-            cuts,
-            *self.skipped,
-        ]
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        reasons = self.errors[self.errors["reason"] != ""].groupby("law")["reason"].first()
-        return [
-            (str(row["law"]), str(row["parameters"]), number(100 * row["error"]),
-             number(100 * row["spread"]), str(row["cuts"]), str(reasons.get(row["law"], "")))
-            for row in self.ranking.to_dict("records")
-        ]  # fmt: skip
-
-    def _repr_html_(self) -> str:
-        return as_html(self._lines(), heads=_HEADS, rows=self._rows(), flags=self.flags)
-
-
-_HEADS = ("law", "parameters", "error, %", "spread over cuts, %", "cuts", "not fitted")
 
 
 def holdout(
@@ -134,43 +58,29 @@ def holdout(
     ('chinchilla', True)
     """
     _check(table, laws)
-    flops = table.values("c")
-    # Quantiles that fall on one budget make one cut.
-    parts = {
-        above.tobytes(): (split, below, above)
-        for split, below, above in (_cut(flops, quantile, gap) for quantile in cuts)
-    }
     need = max(len(law_for(law, table.columns["loss"]).parameters) for law in laws) + 1
-    skipped: list[str] = []
-    splits: list[Split] = []
+    cut_tables, skipped = _cuts(table, cuts, gap, need)
     rows: list[dict[str, object]] = []
     predictions: list[pd.DataFrame] = []
-    for split, below, above in parts.values():
-        if split.n_fitted < need or split.n_predicted < _MIN_PREDICTED:
-            skipped.append(
-                f"cut at {split.predicted_from_flops:.3g} FLOPs: {split.n_fitted} runs to fit and "
-                f"{split.n_predicted} to predict; {need} and {_MIN_PREDICTED} are needed"
-            )
-            continue
+    for cut, (_, below, above) in enumerate(cut_tables):
         for law in laws:
             row, predicted = _predict(table, law, below, above, objective)
-            rows.append({"law": law, "cut": len(splits), **row})
+            rows.append({"law": law, "cut": cut, **row})
             if predicted is not None:
-                predictions.append(predicted.assign(law=law, cut=len(splits)))
-        splits.append(split)
+                predictions.append(predicted.assign(law=law, cut=cut))
     if not predictions:
         reasons = [str(row["reason"]) for row in rows] + skipped
         raise AnalysisError(
             f"no hold-out can be made: {'; '.join(reasons[:2]) or 'no cut'}; add runs over a "
             "wider range of FLOPs"
         )
-    errors, predicted = pd.DataFrame(rows), pd.concat(predictions, ignore_index=True)
-    ranking = _rank(errors, len(splits))
-    is_clear, flags = _judge(ranking, errors, predicted)
+    errors, every = pd.DataFrame(rows), pd.concat(predictions, ignore_index=True)
+    ranking = _rank(errors, len(cut_tables))
+    is_clear, flags = _judge(ranking, errors, every)
     return HoldoutResult(
-        splits=tuple(splits), skipped=tuple(skipped), errors=errors, ranking=ranking,
-        headline=str(ranking["law"].iloc[0]), is_clear=is_clear, predictions=predicted,
-        flags=flags,
+        splits=tuple(split for split, _, _ in cut_tables), skipped=tuple(skipped), errors=errors,
+        ranking=ranking, headline=str(ranking["law"].iloc[0]), is_clear=is_clear,
+        predictions=every, flags=flags,
     )  # fmt: skip
 
 
@@ -185,13 +95,34 @@ def _check(table: Table, laws: Sequence[str]) -> None:
         )
 
 
-def _cut(
-    flops: Floats, quantile: float, gap: float
-) -> tuple[Split, NDArray[np.bool_], NDArray[np.bool_]]:
+Cut = tuple[Split, NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def _cuts(
+    table: Table, quantiles: Sequence[float], gap: float, need: int
+) -> tuple[list[Cut], list[str]]:
+    """The cuts with enough runs on both sides, and why the others cannot be made."""
+    spent_flops = table.values("c")
+    # Quantiles that fall on one budget make one cut.
+    distinct = {cut[2].tobytes(): cut for cut in (_cut(spent_flops, q, gap) for q in quantiles)}
+    made, skipped = [], []
+    for cut in distinct.values():
+        split = cut[0]
+        if split.n_fitted >= need and split.n_predicted >= _MIN_PREDICTED:
+            made.append(cut)
+        else:
+            skipped.append(
+                f"cut at {flops(split.predicted_from_flops)} FLOPs: {split.n_fitted} runs to fit "
+                f"and {split.n_predicted} to predict; {need} and {_MIN_PREDICTED} are needed"
+            )
+    return made, skipped
+
+
+def _cut(spent_flops: Floats, quantile: float, gap: float) -> Cut:
     """Masks [runs] of the fitted and the predicted; runs of the cut's own budget lie above it."""
-    start = float(np.quantile(flops, quantile, method="lower"))
-    above = flops >= start * (1 - _SAME_BUDGET)
-    below = flops <= start * gap
+    start = float(np.quantile(spent_flops, quantile, method="lower"))
+    above = spent_flops >= start * (1 - _SAME_BUDGET)
+    below = spent_flops <= start * gap
     split = Split(
         fitted_below_flops=start * gap, predicted_from_flops=start, n_fitted=int(below.sum()),
         n_predicted=int(above.sum()), n_between=int((~above & ~below).sum()),

@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.inputs import Runs
 from analysis.laws.law import Floats
-from analysis.polish import Problem, huber, polish
+from analysis.objective import Problem, huber
+from analysis.polish import polish
 from analysis.profile import quantities, reported
 from analysis.varpro import find_starts, thinned
 

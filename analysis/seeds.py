@@ -30,9 +30,7 @@ def seed_mean(
         return Estimate(name=name, value=mean, unit=unit)
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     half = float(scipy.stats.t.ppf(0.5 + level / 2, len(values) - 1)) * error
-    interval = Interval(
-        low=mean - half, high=mean + half, level=level, method=f"{method}, {len(values)} of them"
-    )
+    interval = Interval(low=mean - half, high=mean + half, level=level, method=method)
     return Estimate(
         name=name, value=mean, unit=unit, standard_error=error, interval=interval,
         intervals=(interval,),

@@ -142,9 +142,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def flops(value: float) -> str:
-    """FLOPs in short: `2·10¹²`, `1.3·10¹⁵`."""
+    """FLOPs in short, three digits at most: `2·10¹²`, `1.25·10¹¹`."""
     exponent = math.floor(math.log10(value))
-    mantissa = f"{value / 10**exponent:.2g}"
+    mantissa = f"{value / 10**exponent:.3g}"
     if mantissa == "10":
         mantissa, exponent = "1", exponent + 1
     return power_of_ten(exponent) if mantissa == "1" else f"{mantissa}·{power_of_ten(exponent)}"

@@ -16,7 +16,8 @@ from analysis.errors import AnalysisError
 from analysis.pooling import pooling_notes
 from analysis.raw_table import CANONICAL
 from analysis.read_csv import read_csv
-from analysis.read_records import read_records, read_sweep
+from analysis.read_records import read_records
+from analysis.read_sweep import read_sweep
 from analysis.row_checks import AXES, kinds_of_reasons, mark_bad_values, mark_duplicates
 
 

@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from analysis.laws.law import Floats
-from analysis.polish import Problem, objective_values
+from analysis.objective import Problem, objective_values
 
 # Runs that the search looks at.
 _MAX_RUNS = 2048

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.budget_minimum import NOISE_METHOD
 from analysis.errors import AnalysisError
-from analysis.isoflop_profiles import NOISE_METHOD, TWO_LEVEL_METHOD, isoflop
+from analysis.isoflop_profiles import TWO_LEVEL_METHOD, isoflop
 from analysis.table import load_table
 from tests.planted_runs import LAW, isoflop_frame
 
@@ -118,7 +119,7 @@ def test_every_reason_of_refusal_is_named_and_counted() -> None:
     assert "3 x 2 sizes; a minimum needs 3: " in message
     assert "2 x the lowest loss is at the smallest size" in message
     assert "1 x the lowest loss is at the largest size" in message
-    assert "1 x 1 size; a minimum needs 3: 1e+20 FLOPs" in message
+    assert "1 x 1 size; a minimum needs 3: 10²⁰ FLOPs" in message
     assert sum(int(n) for n in re.findall(r"(\d+) x ", message)) == 7
 
 

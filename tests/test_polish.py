@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from analysis.laws import LAWS
-from analysis.polish import Problem, huber, objective_values, polish
+from analysis.objective import Problem, huber, objective_values
+from analysis.polish import polish
 
 TRUTH = np.array([0.6, 0.2, 0.2, 0.34, 0.28])
 

@@ -84,7 +84,15 @@ def test_counts(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(2e12, "2·10¹²"), (1e21, "10²¹"), (9.96e14, "10¹⁵"), (3.2e13, "3.2·10¹³")]
+    ("value", "text"),
+    [
+        (2e12, "2·10¹²"),
+        (1e21, "10²¹"),
+        (9.996e14, "10¹⁵"),
+        (3.2e13, "3.2·10¹³"),
+        (1.2499e11, "1.25·10¹¹"),
+        (1.2501e11, "1.25·10¹¹"),
+    ],
 )
 def test_flops(value: float, text: str) -> None:
     assert flops(value) == text

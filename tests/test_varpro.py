@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from analysis.laws import LAWS
-from analysis.polish import Problem
+from analysis.objective import Problem
 from analysis.varpro import find_starts, non_negative, project
 
 

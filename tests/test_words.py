@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.multiplier_result import open_or_closed
+from analysis.multiplier_result import needs_text
 from analysis.report import advice, words
 from analysis.report.sentences import sentence
 from analysis.study import Study
@@ -26,7 +26,7 @@ def test_a_verdict_without_a_sound_approach_still_gives_the_nearest_number(study
     assert "no approach is sound for both; the Chinchilla law gives −0.38 [−0." in exponents
     assert exponents.endswith("in doubt.")
     assert "encoder needs at least " in levels
-    assert "(estimate 928, no upper end) times the compute of decoder" in levels
+    assert "times the compute of decoder for the same loss (928 by the estimate, no up" in levels
     assert "by laws that are in doubt" in levels
     assert "that extrapolates the law of encoder 3.0 decades" in levels
     assert "the losses of encoder are upper bounds" in levels
@@ -61,17 +61,27 @@ def test_an_interval_that_holds_zero_says_how_many_runs_would_narrow_it(study: S
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "text"),
+    ("low", "value", "high", "text"),
     [
-        (1.5, 4.0, "2.00 [1.50, 4.00]"),
-        (1.5, math.inf, "at least 1.50 (estimate 2.00, no upper end)"),
-        (0.0, 4.0, "at most 4.00 (estimate 2.00, no lower end)"),
-        (0.0, math.inf, "2.00 (the interval has no end on either side)"),
+        (1.5, 2.0, 4.0, "y needs 2.00 [1.50, 4.00] times the compute of x for the same loss"),
+        (1.5, 2.0, math.inf, "y needs at least 1.50 times the compute of x for the same loss (2.00 "
+         "by the estimate, no upper end)"),
+        (1.5, math.inf, math.inf, "y needs at least 1.50 times the compute of x for the same loss "
+         "(by the estimate no compute is enough, no upper end)"),
+        (0.0, 2.0, 4.0, "y needs at most 4.00 times the compute of x for the same loss (2.00 by "
+         "the estimate, no lower end)"),
+        (0.0, 0.0, 4.0, "y needs at most 4.00 times the compute of x for the same loss (by the "
+         "estimate hardly any, no lower end)"),
+        (0.0, 2.0, math.inf, "y needs 2.00 times the compute of x for the same loss (the interval "
+         "has no end on either side)"),
+        (0.0, math.inf, math.inf, "what y needs for the loss of x is not known (the interval has "
+         "no end on either side)"),
     ],
-)
-def test_a_factor_says_which_end_it_has(low: float, high: float, text: str) -> None:
+)  # fmt: skip
+def test_a_factor_says_which_end_it_has(low: float, value: float, high: float, text: str) -> None:
     box = Interval(low=low, high=high, level=0.95, method="test")
-    assert open_or_closed(Estimate(name="m", value=2.0, unit="1", interval=box)) == text
+    m = Estimate(name="m", value=value, unit="1", interval=box)
+    assert needs_text(m, "x", "y") == text
 
 
 def test_a_claim_needs_an_interval_on_one_side_of_one(study: Study) -> None:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from analysis.comparison import Comparison
 from analysis.errors import AnalysisError
 from analysis.frontier_result import FrontierResult
+from analysis.holdout_result import HoldoutResult
 from analysis.isoflop_result import IsoflopResult
 from analysis.plots.canvas import log_ticks, log_x, points, stack
 from analysis.plots.fits import ForestRow, draw_forest, draw_residuals
@@ -19,7 +20,6 @@ from analysis.plots.isoflop import draw_isoflop
 from analysis.plots.runs import draw_loss_over_flops
 from analysis.raw_table import LABELS
 from analysis.result import FitResult
-from analysis.rolling_holdout import HoldoutResult
 from analysis.style import INK, arm_marks
 from analysis.table import Table
 

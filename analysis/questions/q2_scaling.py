@@ -37,6 +37,7 @@ from analysis.questions.exact_codes import code_verdicts, codes_frame, codes_tab
 from analysis.questions.q2_figures import levels_panel, multiples_panel, steps_panel
 from analysis.questions.table import QuestionTable
 from analysis.seeds import PAIRED, paired_difference, seed_mean
+from analysis.style import flops
 from analysis.values import Estimate
 
 QUESTION = "Does GPT scale better than BERT, and what is the cause?"
@@ -94,7 +95,7 @@ def _levels(frame: pd.DataFrame) -> list[QuestionVerdict]:
             judge(
                 f"{arm} needs more bits per byte than {REFERENCE}{_bounded(frame, arm)}", estimate,
                 n_seeds=len(main.by_seed), flips=_flips(gaps, estimate, above=True),
-                basis=f"at {main.at:.3g} FLOPs",
+                basis=f"at {flops(main.at)} FLOPs",
             )
         )  # fmt: skip
     return verdicts
@@ -130,7 +131,7 @@ def _steps(frame: pd.DataFrame) -> list[QuestionVerdict]:
             judge(
                 claim, estimate, n_seeds=len(main.by_seed), above=estimate.value > 0,
                 flips=_flips(gaps, estimate, above=estimate.value > 0),
-                basis=f"at {main.at:.3g} FLOPs",
+                basis=f"at {flops(main.at)} FLOPs",
             )
         )  # fmt: skip
     return verdicts
@@ -175,7 +176,7 @@ def _multiples(frame: pd.DataFrame, found: list[Multiple]) -> list[QuestionVerdi
 
 def _multiple(arm: str, largest: list[Multiple], bounded: str) -> QuestionVerdict:
     """R of an arm at its largest budget, one per seed."""
-    at = f"at {np.mean([m.flops for m in largest]):.3g} FLOPs"
+    at = f"at {flops(float(np.mean([m.flops for m in largest])))} FLOPs"
     if all(m.bound == "lower" for m in largest):
         least = min(m.value for m in largest)
         return QuestionVerdict(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.read_records import cell_record, read_listing, runs_of
+from analysis.read_sweep import cell_record, read_listing, runs_of
 from analysis.sealed import (
     RECORD_MIGRATIONS,
     RECORD_VERSION,

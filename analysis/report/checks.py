@@ -134,14 +134,14 @@ def _next(study: Study) -> Check:
             reasons.append(f"{arm.name}: {why}.")
             continue
         n_head = Head(text="N", unit=plan.columns["n"], numeric=True)
-        heads = [Head(text="Size" if "size" in plan.cells else "N"), n_head,
+        heads = [*([Head(text="Size")] if "size" in plan.cells else []), n_head,
                  Head(text="D", unit="tokens", numeric=True),
                  Head(text="C", unit="FLOPs", numeric=True),
                  Head(text="s.e. of a then", numeric=True)]  # fmt: skip
         rows = [
-            [Cell(text=str(row.get("size", count(row["params"])))), cell(count(row["params"])),
-             cell(count(row["train_tokens"])), cell(flops(row["train_flops"])),
-             cell(number(row["standard_error"], 2))]
+            [*([Cell(text=str(row["size"]))] if "size" in plan.cells else []),
+             cell(count(row["params"])), cell(count(row["train_tokens"])),
+             cell(flops(row["train_flops"])), cell(number(row["standard_error"], 2))]
             for _, row in plan.cells.iterrows()
         ]  # fmt: skip
         caption = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.read_records import cell_record, read_listing, runs_of
+from analysis.read_sweep import cell_record, read_listing, runs_of
 from analysis.sealed import DamagedFile
 from analysis.style import flops
 

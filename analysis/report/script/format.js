@@ -24,9 +24,9 @@ function number(value, digits = 3) {
   return `${mantissa}${NARROW_SPACE}×${NARROW_SPACE}${powerOfTen(Number(power))}`.replace('-', '−');
 }
 
-// `2·10¹²`, `1.3·10¹⁵`.
+// `2·10¹²`, `1.25·10¹¹`.
 function flops(value) {
-  const [mantissa, power] = value.toExponential(1).split('e');
+  const [mantissa, power] = value.toExponential(2).split('e');
   const short = String(Number(mantissa));
   return short === '1' ? powerOfTen(Number(power)) : `${short}·${powerOfTen(Number(power))}`;
 }
