@@ -148,11 +148,6 @@ def _check(fit: FitResult, law: Law, quantity: str, budget_flops: float) -> None
             f"{fit.n_runs} runs for {len(law.parameters)} parameters leave no noise to plan by; "
             "add any run first"
         )
-    if not any(fit.noise.values()):
-        raise AnalysisError(
-            "the law passes through every run, so there is no noise to plan by; look at the flags "
-            "of the fit"
-        )
     if not (np.isfinite(budget_flops) and budget_flops > 0):
         raise AnalysisError(f"budget_flops={budget_flops} must be finite and positive")
 

@@ -42,7 +42,7 @@ def test_a_scaled_loss_term_is_a_constant_multiplier() -> None:
     assert found.crossing.probability_none == 1.0
     verdict = multiplier_verdict(found, approach="Chinchilla law")
     assert verdict.claim == "y"
-    assert verdict.sentence.startswith("y needs less compute: at 1e+20 FLOPs x needs 1.8")
+    assert verdict.sentence.startswith("y needs less compute: at 10²⁰ FLOPs x needs 1.8")
 
 
 def test_a_group_behind_by_its_bound_is_said_to_be_less_behind_perhaps() -> None:
@@ -83,7 +83,7 @@ def test_a_claim_by_a_doubtful_law_is_never_said_without_the_doubt() -> None:
 def test_equal_groups_establish_nothing() -> None:
     found = _between(load_table(grouped_frame({"x": {}, "y": {}}, noise=0.003, sizes=FINE)))
     verdict = multiplier_verdict(found, approach="Chinchilla law")
-    assert verdict.sentence.startswith("not established: at 1e+20 FLOPs x needs")
+    assert verdict.sentence.startswith("not established: at 10²⁰ FLOPs x needs")
     assert verdict.claim == ""
 
 
