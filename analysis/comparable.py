@@ -64,16 +64,18 @@ def comparable_readings(table: Table, split: str = "validation") -> Readings:
     """
     points = _points(table, split)
     if "learning_rate" not in points or points["learning_rate"].isna().any():
-        return Readings(
-            frame=_tidy(points, table), basis="unknown schedule",
-            left_out=(),
-        )  # fmt: skip
+        return Readings(frame=_tidy(points, table), basis="unknown schedule", left_out=())
     rate = points["learning_rate"].to_numpy(dtype=float)
     by_run = points["learning_rate"].groupby(points["run_id"])
     peak = by_run.transform("max").to_numpy(dtype=float)
     is_cooled = by_run.transform("last").to_numpy(dtype=float) < _COOLED * peak
     if is_cooled.any():
         return _ends(table, set(points["run_id"][is_cooled]))
+    if not table.has_readings:
+        raise AnalysisError(
+            f"{table.columns['loss']} is known of the end of a run alone, and no run cools down: "
+            "ends of a constant learning rate make no envelope; take the token loss"
+        )
     warm = rate < _AT_PEAK * peak
     left_out = (f"{int(warm.sum())} readings of the warm-up",) if warm.any() else ()
     return Readings(
@@ -95,7 +97,8 @@ def _points(table: Table, split: str) -> pd.DataFrame:
         known = ", ".join(sorted(points["split"].unique()))
         raise AnalysisError(f"the curves have no split {split!r}; they have {known or 'none'}")
     loss, flops = (at_split[c].to_numpy(dtype=float) for c in ("loss_nats", "train_flops"))
-    good = at_split.iloc[np.flatnonzero(np.isfinite(loss) & (loss > 0) & (flops > 0))]
+    is_good = (np.isfinite(loss) & (loss > 0)) | (not table.has_readings)
+    good = at_split.iloc[np.flatnonzero(is_good & (flops > 0))]
     return good.sort_values(["run_id", "train_flops"], kind="stable")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -73,7 +74,12 @@ def estimate_from_draws(
 ) -> Estimate:
     """An estimate with one interval per way of drawing (method -> draws); the widest is printed."""
     made = [quantile_interval(d, level=level, method=m) for m, d in draws.items()]
-    intervals = tuple(i for i in made if i is not None)
+    # Draws that lie on one side of the estimate must not print an interval without it.
+    intervals = tuple(
+        dataclasses.replace(i, low=min(i.low, float(value)), high=max(i.high, float(value)))
+        for i in made
+        if i is not None
+    )
     widest = max(intervals, key=lambda i: i.width, default=None)
     spread = None
     if widest is not None:

@@ -80,13 +80,16 @@ def record_row(
         "reason": _reason(record, token_loss, term, loss),
     }  # fmt: skip
     shared = {k: row[k] for k in ("run_id", "group", "params_total", "params_non_embedding")}
+    # Bits per byte and the optimum are known of the end of a run alone: its readings then tell the
+    # schedule and no loss.
+    is_of_end = loss in ("bits_per_byte", "excess")
     points = [
         {**shared, "loss_kind": kind, "train_tokens": point["tokens"],
          "train_flops": point["train_flops"], "split": point["split"], "term": point["term"],
-         "loss_nats": point["nats_per_target"], "learning_rate": point["learning_rate"]}
+         "loss_nats": None if is_of_end else point["nats_per_target"],
+         "learning_rate": point["learning_rate"]}
         for point in record["curve"]
-        # The optimum is known of the last reading alone.
-        if record["status"] == "done" and point["term"] == term and loss != "excess"
+        if record["status"] == "done" and point["term"] == term
     ]  # fmt: skip
     return row, points
 

@@ -77,12 +77,19 @@ class Table:
         """The groups, in order of first appearance; empty where there is no such column."""
         return tuple(self.frame["group"].unique()) if "group" in self.frame else ()
 
+    @property
+    def has_readings(self) -> bool:
+        """Whether losses before the end of a run are known, in the unit of the table's loss."""
+        points = self.curve_points
+        return not points.empty and bool(points["loss_nats"].notna().any())
+
     def curves(self) -> pd.DataFrame:
         """Training curves in long form, one reading per row.
 
         Returns:
             run_id, group, params columns, train_tokens, train_flops (up to the reading), split,
-            term, loss_nats.
+            term, loss_nats (missing where the table's loss is known of ends alone, as bits per
+            byte and the excess are).
         Raises:
             AnalysisError: the source has no curves.
         """

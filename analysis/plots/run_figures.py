@@ -59,7 +59,7 @@ def flops_figure(study: Study) -> Drawing:
 
 
 def curves_figure(study: Study) -> Drawing | None:
-    if study.table.curve_points.empty:
+    if not study.table.has_readings:
         return None
 
     def make(arm: Arm) -> tuple[str, Callable[[Axes], pd.DataFrame]]:

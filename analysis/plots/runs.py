@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.envelope import Envelope
+from analysis.errors import AnalysisError
 from analysis.plots.canvas import claim_yardstick, log_loss, log_x, note, points, stack, wrapped
 from analysis.style import FAINT, INK, PAPER, Mark, count, in_legend, ramp_marks
 from analysis.table import Table
@@ -23,6 +24,10 @@ def draw_curves(ax: Axes, table: Table) -> pd.DataFrame:
         AnalysisError: the table has no curves.
     """
     curves = _validation(table.curves())
+    if not table.has_readings:
+        raise AnalysisError(
+            f"{table.columns['loss']} is known of the end of a run alone; take the token loss"
+        )
     claim_yardstick(ax, curves["loss_kind"])
     n_column = table.columns["n"]
     marks = ramp_marks(curves[n_column])

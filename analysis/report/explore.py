@@ -111,7 +111,7 @@ def _runs(arms: list[Arm], columns: Mapping[str, list[str]]) -> dict[str, Any]:
 def _curves(table: Table, runs: Mapping[str, Any]) -> list[list[Any]]:
     """[index of the run, tokens, losses] of every curve, thinned to what a screen shows."""
     points = table.curve_points
-    if points.empty or table.columns["loss"] == "bits_per_byte":
+    if not table.has_readings:
         return []
     if (points["split"] == "validation").any():
         points = points[points["split"] == "validation"]
