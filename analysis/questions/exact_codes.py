@@ -14,6 +14,7 @@ from analysis.questions.answer import QuestionVerdict, judge
 from analysis.questions.arm_ladder import LOSS, REFERENCE, gap
 from analysis.questions.table import QuestionTable
 from analysis.seeds import PAIRED, seed_mean
+from analysis.style import flops
 
 MEASUREMENT = "left_to_right"
 
@@ -58,7 +59,7 @@ def code_verdicts(codes: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Question
                 list(found.by_seed.values()), name=f"{arm} less {REFERENCE}", unit="bits/byte",
                 method=PAIRED,
             ),
-            n_seeds=len(found.by_seed), basis=f"at {found.at:.3g} FLOPs",
+            n_seeds=len(found.by_seed), basis=f"at {flops(found.at)} FLOPs",
         )  # fmt: skip
 
 
