@@ -174,9 +174,16 @@ def _flips(view: View, claim: Claim, main: QuestionVerdict) -> tuple[str, ...]:
     flips = []
     for size, tokens in view.conventions():
         verdict = _verdict(view, claim, size, tokens)
-        if verdict is None or verdict.is_established == main.is_established:
+        if verdict is None or _said(verdict) == _said(main):
             continue
-        said = "established" if verdict.is_established else "not established"
         assert verdict.estimate is not None
-        flips.append(f"size {size}, {tokens} tokens ({said}, {verdict.estimate.value:+.3f})")
+        flips.append(
+            f"size {size}, {tokens} tokens ({_said(verdict)}, {verdict.estimate.value:+.3f})"
+        )
     return tuple(flips)
+
+
+def _said(verdict: QuestionVerdict) -> str:
+    if verdict.is_established:
+        return "established"
+    return "contradicted" if verdict.is_contradicted else "not established"
