@@ -36,3 +36,12 @@ def test_the_widest_way_of_drawing_is_printed_and_few_draws_give_none() -> None:
     assert estimate.interval.high == pytest.approx(1.96 * 3, rel=0.15)
     assert estimate.standard_error == pytest.approx(3, rel=0.1)
     assert quantile_interval(np.ones(19), level=0.95, method="few") is None
+
+
+def test_an_interval_of_draws_beside_the_estimate_reaches_it() -> None:
+    draws = {"one side": np.linspace(0.1, 0.3, 101)}
+    above, below = (estimate_from_draws("a", value, draws).interval for value in (0.39, 0.02))
+    assert above is not None
+    assert below is not None
+    assert (above.low, above.high) == pytest.approx((0.105, 0.39))
+    assert (below.low, below.high) == pytest.approx((0.02, 0.295))
