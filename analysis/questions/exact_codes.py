@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.questions.answer import QuestionVerdict, judge
-from analysis.questions.arm_ladder import LOSS, REFERENCE, gap
+from analysis.questions.arm_ladder import LOSS, REFERENCE, STEPS, gap
 from analysis.questions.table import QuestionTable
 from analysis.seeds import PAIRED, seed_mean
 from analysis.style import flops
@@ -37,8 +37,9 @@ def codes_frame(table: QuestionTable, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def code_verdicts(codes: pd.DataFrame, frame: pd.DataFrame) -> Iterator[QuestionVerdict]:
-    """How far the two codes of each arm lie apart, and where the shorter one stands to GPT."""
-    reference = frame[frame["arm"] == REFERENCE]
+    """How far the two codes of each arm lie apart, and what the shorter one says of the arms."""
+    if codes.empty:
+        return
     for arm, runs in codes.groupby("arm", sort=False):
         runs = runs.assign(apart=runs["chain"] - runs[LOSS])
         apart = runs.groupby("seed")["apart"].mean()
@@ -49,18 +50,32 @@ def code_verdicts(codes: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Question
             seed_mean(list(apart), name="left to right less any order", unit="bits/byte"),
             n_seeds=len(apart), above=is_longer, basis=f"{len(runs)} runs",
         )  # fmt: skip
-        shorter = runs.assign(**{LOSS: runs[["chain", LOSS]].min(axis=1)})
-        found = gap(pd.concat([reference, shorter]), str(arm), REFERENCE, "exact FLOPs")
-        if found is None:
-            continue
-        yield judge(
-            f"{arm} needs more bits per byte than {REFERENCE} by the shorter of its two codes",
-            seed_mean(
-                list(found.by_seed.values()), name=f"{arm} less {REFERENCE}", unit="bits/byte",
-                method=PAIRED,
-            ),
-            n_seeds=len(found.by_seed), basis=f"at {flops(found.at)} FLOPs",
-        )  # fmt: skip
+    by_code = _by_shorter_code(codes, frame)
+    for arm in dict.fromkeys(codes["arm"]):
+        yield from _compared(by_code, arm, REFERENCE, f"{arm} needs {{}} bits per byte than clm")
+    for what, after, before in STEPS:
+        yield from _compared(by_code, after, before, f"the {what} {{}} bits per byte")
+
+
+def _by_shorter_code(codes: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have an exact loss, and those of `codes` by the shorter of their two."""
+    shorter = codes.assign(**{LOSS: codes[["chain", LOSS]].min(axis=1)})
+    return pd.concat([frame[frame["kind"] == "exact"], shorter])
+
+
+def _compared(by_code: pd.DataFrame, one: str, other: str, claim: str) -> Iterator[QuestionVerdict]:
+    found = gap(by_code, one, other, "exact FLOPs")
+    if found is None or not {one, other} & set(by_code.loc[by_code["chain"].notna(), "arm"]):
+        return
+    estimate = seed_mean(
+        list(found.by_seed.values()), name=f"{one} less {other}", unit="bits/byte", method=PAIRED
+    )
+    is_more = estimate.value > 0
+    words = ("more", "fewer") if other == REFERENCE else ("costs", "saves")
+    yield judge(
+        f"{claim.format(words[not is_more])} by the shorter of two codes", estimate,
+        n_seeds=len(found.by_seed), above=is_more, basis=f"at {flops(found.at)} FLOPs",
+    )  # fmt: skip
 
 
 def codes_table(codes: pd.DataFrame) -> pd.DataFrame:
