@@ -178,7 +178,10 @@ def cache_folder() -> Path:
 
 def _use_cache() -> None:
     """Has torch keep its code in `cache_folder`, and compile in this process alone."""
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # Importing torch's compiler sets this, to a folder in /tmp that anybody may have made first.
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir()) == default_cache_dir():
         folder = cache_folder()
         with suppress(OSError):  # then torch takes a temporary folder
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
