@@ -13,7 +13,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.questions.answer import Answer, write_answer
 from analysis.questions.arm_ladder import Gap, plateau_notes, runs_frame
-from analysis.questions.q2_scaling import _flips, answer
+from analysis.questions.q2_scaling import _exponents, _flips, answer
 from analysis.questions.table import Evaluation, read_question_table
 from analysis.seeds import seed_mean
 from scaling.record import TermLoss
@@ -206,3 +206,23 @@ def test_another_match_flips_a_verdict_by_sign_or_by_interval(planted: Answer) -
     assert _flips(gaps, main, above=True) == [
         "at equal tokens (not established, +0.27)", "at equal predicted targets (-0.20)",
     ]  # fmt: skip
+
+
+def test_exponents_are_compared_over_the_same_budgets() -> None:
+    rows = []
+    for seed in (0, 1, 2):
+        for step in range(6):
+            # The reference is steep at first; from the fourth budget on both fall alike.
+            steep = 0.5 * min(step, 3) + 0.2 * max(step - 3, 0)
+            rows.append(("clm", seed, step, -steep + 0.001 * seed))
+            if step >= 3:
+                rows.append(("mlm-15", seed, step, 1.0 - 0.2 * step + 0.002 * (seed - 1) * step))
+    frame = pd.DataFrame(rows, columns=["arm", "seed", "step", "log_excess"])
+    budgets = 10.0 ** (10 + frame["step"])
+    frame = frame.assign(
+        size="14k", kind="exact", budget_flops=budgets, train_flops=budgets,
+        bits_per_byte=ENTROPY + 10.0 ** frame["log_excess"],
+    )  # fmt: skip
+    (found,) = _exponents(frame, ENTROPY)
+    assert found.estimate.value == pytest.approx(0.0, abs=0.003)
+    assert not found.is_established

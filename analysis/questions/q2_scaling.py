@@ -40,6 +40,9 @@ from analysis.seeds import PAIRED, paired_difference, seed_mean
 from analysis.style import flops
 from analysis.values import Estimate
 
+# Budgets are met to a batch.
+_SLACK = 1.01
+
 QUESTION = "Does GPT scale better than BERT, and what is the cause?"
 
 
@@ -204,15 +207,20 @@ def _exponents(frame: pd.DataFrame, entropy: float | None) -> list[QuestionVerdi
     ladder = frontier_points(frame)
     ladder = ladder.assign(excess=ladder["loss"] - entropy)
     ladder = ladder[ladder["excess"] > 0]
-    by_arm = {
-        arm: {seed: -slope for seed, slope in slopes(part, "compute", "excess").items()}
-        for arm, part in ladder.groupby("arm", sort=False)
-    }
     verdicts = []
     for arm in _others(frame):
+        own, reference = (ladder[ladder["arm"] == name] for name in (arm, REFERENCE))
+        # Exponents drift along the ladder, so both are taken over the budgets that the arm has.
+        budgets = reference["compute"].between(
+            own["compute"].min() / _SLACK, own["compute"].max() * _SLACK
+        )
+        by_seed, of_reference = (
+            {seed: -slope for seed, slope in slopes(part, "compute", "excess").items()}
+            for part in (own, reference[budgets])
+        )
         estimate = paired_difference(
-            by_arm.get(arm, {}), by_arm[REFERENCE],
-            name=f"exponent of the excess over C, {arm} less {REFERENCE}", unit="",
+            by_seed, of_reference, name=f"exponent of the excess over C, {arm} less {REFERENCE}",
+            unit="",
         )  # fmt: skip
         if estimate is None:
             continue
@@ -220,7 +228,7 @@ def _exponents(frame: pd.DataFrame, entropy: float | None) -> list[QuestionVerdi
         verdicts.append(
             judge(
                 f"{arm} scales with the {'smaller' if lower else 'larger'} exponent", estimate,
-                n_seeds=len(by_arm[arm].keys() & by_arm[REFERENCE].keys()), above=not lower,
+                n_seeds=len(by_seed.keys() & of_reference.keys()), above=not lower,
             )
         )  # fmt: skip
     return verdicts
