@@ -103,6 +103,9 @@ def needs_text(m: Estimate, group: str, reference: str) -> str:
         if not 0 < m.value < math.inf:
             return f"what {reference} needs for the loss of {group} is not known ({why})"
         return f"{reference} needs {number(m.value)} {times} ({why})"
+    if math.isinf(box.low):
+        never = f"no compute is enough for {reference} to reach the loss of {group}"
+        return f"{never} (at any end of the interval)"
     if box.low > 0 and math.isfinite(box.high):
         factor = f"{number(m.value)} [{number(box.low)}, {number(box.high)}]"
         return f"{reference} needs {factor} {times}"

@@ -53,9 +53,9 @@ def test_records_of_a_sweep_answer_every_item(of_sweep: tuple[Card, ...]) -> Non
         "N: parameters, with embeddings; C: training FLOPs (exact); columns in the table: "
         "params_total, params_non_embedding, train_flops, train_flops_6nd"
     )
-    assert "12 runs, 4 sizes, 3 budgets; N 22.3k to 121k" in facts["Runs and ranges"]
+    assert "12 runs, 4 sizes, 3 budgets; N 22.4k to 121k" in facts["Runs and ranges"]
     assert facts["Model shapes"].startswith("2 x 24 at 14k, ")
-    assert "0.00209 at 14k, " in facts["Hyper-parameters"]
+    assert "0.00457 at 14k, " in facts["Hyper-parameters"]
     assert "batch_tokens 512 at every size" in facts["Hyper-parameters"]
     assert "a cool-down over the last 20 % of the tokens" in facts["Schedule"]
     assert facts["Checkpoint"].startswith("the last one of each run, after its cool-down")

@@ -243,10 +243,10 @@ def test_a_damaged_listing_is_one_line(store: Store) -> None:
 
 
 def test_listings_and_records_of_version_1_are_read(tmp_path: Path) -> None:
-    """The committed records were made before there was a checksum."""
+    """The committed records of this study were made before there was a checksum."""
     reference = Store(REFERENCE)
-    cells = reference.sweep_cells("quickstart")
-    assert json.loads((REFERENCE / "quickstart/cells.json").read_text())["schema_version"] == 1
+    cells = reference.sweep_cells("learning_rate")
+    assert json.loads((REFERENCE / "learning_rate/cells.json").read_text())["schema_version"] == 1
     run_ids = [cell["run_id"] for cell in cells if cell["excluded"] is None]
     assert set(reference.states(run_ids).values()) == {"done"}
     old = json.loads((reference.folder(run_ids[0]) / "record.json").read_text())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import analysis
 from analysis.multiplier_result import needs_text
 from analysis.report import advice, words
 from analysis.report.sentences import sentence
-from analysis.study import Study
+from analysis.study import Study, make_study
+from analysis.table import load_table
 from analysis.values import Estimate, Interval
 
 
@@ -20,25 +23,44 @@ def study(reference_study: Study) -> Study:
     return reference_study
 
 
-def test_a_verdict_without_a_sound_approach_still_gives_the_nearest_number(study: Study) -> None:
-    exponents, levels = words.lead(study)
+@pytest.fixture(scope="module")
+def doubtful() -> Study:
+    """The committed quickstart study, whose encoder has two sizes: too few for any exponent."""
+    folder = Path(analysis.__file__).parent / "reference" / "quickstart"
+    table = load_table(folder)
+    frame = table.frame
+    kept = (frame["group"] != "encoder") | (frame["params_total"] < 60_000)
+    table = dataclasses.replace(table, frame=frame[kept].reset_index(drop=True))
+    return make_study(folder, table, n_boot=100, with_checks=False)
+
+
+def test_a_verdict_without_a_sound_approach_still_gives_the_nearest_number(doubtful: Study) -> None:
+    exponents, levels = words.lead(doubtful)
     assert exponents.startswith("These runs do not establish that decoder and encoder differ")
-    assert "no approach is sound for both; the Chinchilla law gives −0.38 [−0." in exponents
+    assert "no approach is sound for both; the Chinchilla law gives +0.05 [−0." in exponents
     assert exponents.endswith("in doubt.")
     assert "encoder needs at least " in levels
-    assert "times the compute of decoder for the same loss (928 by the estimate, no up" in levels
+    assert "times the compute of decoder for the same loss (by the estimate no compute" in levels
     assert "by laws that are in doubt" in levels
-    assert "that extrapolates the law of encoder 3.0 decades" in levels
+    assert "that extrapolates the law of encoder without end" in levels
     assert "the losses of encoder are upper bounds" in levels
 
 
-def test_what_would_change_the_verdict_names_the_arm_and_its_lack(study: Study) -> None:
-    found = " ".join(advice.changes(study))
+def test_a_sound_approach_gives_the_difference_and_its_interval(study: Study) -> None:
+    exponents, levels = words.lead(study)
+    assert "a(decoder) − a(encoder) = +0.33 [−0.52, 1.54]" in exponents
+    assert "in doubt" not in exponents
+    assert "no compute is enough for encoder to reach the loss of decoder" in levels
+    assert "about 6.6 times as many runs" in " ".join(advice.changes(study))
+
+
+def test_what_would_change_the_verdict_names_the_arm_and_its_lack(doubtful: Study) -> None:
+    found = " ".join(advice.changes(doubtful))
     assert "A sound exponent for encoder would: it has none today (Chinchilla law and Kap" in found
     assert "decoder would" not in found
-    steps = " ".join(advice.next_steps(study))
-    assert "encoder, first: the parabola's minimum lies outside the sizes; add sizes" in steps
-    assert "(2.5·10¹¹ FLOPs)" in steps
+    steps = " ".join(advice.next_steps(doubtful))
+    assert "encoder, first: budgets with a minimum (0 of 3 budgets have a minimum;" in steps
+    assert "2.5·10¹¹, 5·10¹¹, 10¹² FLOPs" in steps
 
 
 def test_an_interval_that_holds_zero_says_how_many_runs_would_narrow_it(study: Study) -> None:
@@ -68,6 +90,8 @@ def test_an_interval_that_holds_zero_says_how_many_runs_would_narrow_it(study: S
          "by the estimate, no upper end)"),
         (1.5, math.inf, math.inf, "y needs at least 1.50 times the compute of x for the same loss "
          "(by the estimate no compute is enough, no upper end)"),
+        (math.inf, math.inf, math.inf, "no compute is enough for y to reach the loss of x (at any "
+         "end of the interval)"),
         (0.0, 2.0, 4.0, "y needs at most 4.00 times the compute of x for the same loss (2.00 by "
          "the estimate, no lower end)"),
         (0.0, 0.0, 4.0, "y needs at most 4.00 times the compute of x for the same loss (by the "
@@ -87,7 +111,7 @@ def test_a_factor_says_which_end_it_has(low: float, value: float, high: float, t
 def test_a_claim_needs_an_interval_on_one_side_of_one(study: Study) -> None:
     assert study.bits is not None
     (found,) = study.bits.multipliers.values()
-    straddling = dataclasses.replace(found, low=found.value / 2, high=found.value * 0 + np.inf)
+    straddling = dataclasses.replace(found, low=found.low, high=np.full_like(found.high, np.inf))
     low = straddling.low.copy()
     low[:] = 0.5
     bits = dataclasses.replace(
