@@ -32,6 +32,7 @@ def test_a_checkout_installs_its_own_extras_into_the_python_that_runs(
 def test_an_installed_suite_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").write_text('name = "another"\n')
     monkeypatch.setattr(install, "__file__", str(tmp_path / "scaling" / "install.py"))
+    monkeypatch.chdir(tmp_path)  # no Python lies below it
     assert install_command("hub") == shlex.join(
         [sys.executable, "-m", "pip", "install", "scaling-suite[hub]"]
     )
