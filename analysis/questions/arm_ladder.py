@@ -16,6 +16,8 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.questions.table import QuestionTable
+from analysis.seeds import PAIRED, seed_mean
+from analysis.values import Estimate
 
 LOSS = "bits_per_byte"
 REFERENCE = "clm"
@@ -52,6 +54,11 @@ class Gap:
 
     by_seed: Mapping[int, float]
     at: float
+
+    def estimate(self, name: str) -> Estimate:
+        """Its mean over seeds, which both arms have in common."""
+        gaps = list(self.by_seed.values())
+        return seed_mean(gaps, name=name, unit="bits/byte", method=PAIRED)
 
 
 def runs_frame(table: QuestionTable) -> pd.DataFrame:

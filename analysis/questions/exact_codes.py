@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.questions.answer import QuestionVerdict, judge
 from analysis.questions.arm_ladder import LOSS, REFERENCE, STEPS, gap
 from analysis.questions.table import QuestionTable
-from analysis.seeds import PAIRED, seed_mean
+from analysis.seeds import seed_mean
 from analysis.style import flops
 
 MEASUREMENT = "left_to_right"
@@ -52,7 +52,8 @@ def code_verdicts(codes: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Question
         )  # fmt: skip
     by_code = _by_shorter_code(codes, frame)
     for arm in dict.fromkeys(codes["arm"]):
-        yield from _compared(by_code, arm, REFERENCE, f"{arm} needs {{}} bits per byte than clm")
+        claim = f"{arm} needs {{}} bits per byte than {REFERENCE}"
+        yield from _compared(by_code, arm, REFERENCE, claim)
     for what, after, before in STEPS:
         yield from _compared(by_code, after, before, f"the {what} {{}} bits per byte")
 
@@ -67,9 +68,7 @@ def _compared(by_code: pd.DataFrame, one: str, other: str, claim: str) -> Iterat
     found = gap(by_code, one, other, "exact FLOPs")
     if found is None or not {one, other} & set(by_code.loc[by_code["chain"].notna(), "arm"]):
         return
-    estimate = seed_mean(
-        list(found.by_seed.values()), name=f"{one} less {other}", unit="bits/byte", method=PAIRED
-    )
+    estimate = found.estimate(f"{one} less {other}")
     is_more = estimate.value > 0
     words = ("more", "fewer") if other == REFERENCE else ("costs", "saves")
     yield judge(

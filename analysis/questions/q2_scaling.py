@@ -36,7 +36,7 @@ from analysis.questions.arm_ladder import (
 from analysis.questions.exact_codes import code_verdicts, codes_frame, codes_table
 from analysis.questions.q2_figures import levels_panel, multiples_panel, steps_panel
 from analysis.questions.table import QuestionTable
-from analysis.seeds import PAIRED, paired_difference, seed_mean
+from analysis.seeds import paired_difference, seed_mean
 from analysis.style import flops
 from analysis.values import Estimate
 
@@ -89,11 +89,7 @@ def _levels(frame: pd.DataFrame) -> list[QuestionVerdict]:
         main = gaps["exact FLOPs"]
         if main is None:
             continue
-        estimate = seed_mean(
-            list(main.by_seed.values()),
-            name=f"bits per byte of {arm} less those of {REFERENCE}", unit="bits/byte",
-            method=PAIRED,
-        )  # fmt: skip
+        estimate = main.estimate(f"bits per byte of {arm} less those of {REFERENCE}")
         verdicts.append(
             judge(
                 f"{arm} needs more bits per byte than {REFERENCE}{_bounded(frame, arm)}", estimate,
@@ -124,10 +120,7 @@ def _steps(frame: pd.DataFrame) -> list[QuestionVerdict]:
         main = gaps["exact FLOPs"]
         if main is None:
             continue
-        estimate = seed_mean(
-            list(main.by_seed.values()), name=f"{after} less {before}", unit="bits/byte",
-            method=PAIRED,
-        )  # fmt: skip
+        estimate = main.estimate(f"{after} less {before}")
         effect = "costs" if estimate.value > 0 else "saves"
         claim = f"the {what} {effect} bits per byte{_step_bounded(frame, after, before)}"
         verdicts.append(
@@ -146,7 +139,7 @@ def _flips(gaps: Mapping[str, Gap | None], main: Estimate, *, above: bool) -> li
     for match, found in gaps.items():
         if found is None:
             continue
-        other = seed_mean(list(found.by_seed.values()), name="", unit="", method=PAIRED)
+        other = found.estimate(match)
         on_its_side = (other.value > 0) == above
         if not on_its_side:
             flips.append(f"at equal {match} ({other.value:+.2f})")
